@@ -1,0 +1,33 @@
+"""Binary cross-entropy of a probability x in [0, 1]:  value -(y log x + (1 - y) log(1 - x)).
+
+The logarithms are cut off at -100, so that a wrong certainty costs 100 and not infinity; slope
+(x - y) / (x (1 - x)), the divisor no less than 1e-12. Both as in PyTorch.
+"""
+
+
+def reference(x, y):
+    """The value and its derivatives by x and by y, on arrays or Tensors of one shape."""
+    xp = x.__array_namespace__()
+    log_x = xp.clip(xp.log(x), -100.0, None)
+    log_not_x = xp.clip(xp.log1p(-x), -100.0, None)
+    slope = (x - y) / xp.clip(x * (1 - x), 1e-12, None)
+    return -(y * log_x + (1 - y) * log_not_x), slope, log_not_x - log_x
+
+
+def rule(real, math):
+    """Scalar math: point(x, y, parameter) -> value, slope by x. Here without a parameter.
+
+    An x outside [0, 1] gives a NaN value: the callers look for one.
+    """
+    one, least, tiny = real(1), real(-100), real(1e-12)
+    log, log1p = math.log, math.log1p
+
+    def point(x, y, _):
+        log_x, log_not_x = log(x), log1p(-x)
+        log_x = least if log_x < least else log_x
+        log_not_x = least if log_not_x < least else log_not_x
+        spread = x * (one - x)
+        spread = tiny if spread < tiny else spread
+        return -(y * log_x + (one - y) * log_not_x), (x - y) / spread
+
+    return point

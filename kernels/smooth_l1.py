@@ -1,0 +1,28 @@
+"""Smooth L1, d = x - y:  value d²/2β if |d| < β else |d| - β/2;  slope d/β, else sign d.
+
+Quadratic near zero, linear far out (Girshick, "Fast R-CNN", 2015). β = 0 is L1.
+"""
+
+
+def reference(x, y, beta=1.0):
+    """The value and its derivatives by x and by y, on arrays or Tensors of one shape."""
+    xp = x.__array_namespace__()
+    d = x - y
+    near = xp.abs(d) < beta
+    scaled = d / (beta or 1.0)
+    slope = xp.where(near, scaled, xp.sign(d))
+    return xp.where(near, 0.5 * d * scaled, xp.abs(d) - 0.5 * beta), slope, -slope
+
+
+def rule(real, math):
+    """Scalar math: point(x, y, beta) -> value, slope by x."""
+    half, one = real(0.5), real(1)
+
+    def point(x, y, beta):
+        d = x - y
+        size, scaled = abs(d), d / beta
+        sign = one if d > 0 else -one if d < 0 else d
+        near = size < beta
+        return (half * d * scaled if near else size - half * beta), (scaled if near else sign)
+
+    return point

@@ -1,0 +1,331 @@
+"""The graph and the walk backwards through it.
+
+A Node is one recorded operation: which operation, which nodes fed it, which values its formulas
+read. Its parents are always older, so visiting nodes newest first visits every user of a value
+before the value's producer: no recursion, and the depth of a graph is bounded by memory alone.
+
+Nothing here imports the rest of minigrad. The walk runs on raw arrays; when the backward pass is to
+be differentiated itself (`create_graph`), it runs the same formulas on Tensors.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import weakref
+from contextlib import ContextDecorator
+from contextvars import ContextVar
+from operator import attrgetter
+
+import numpy as np
+
+_birth = itertools.count().__next__
+_by_birth = attrgetter("birth")
+_recording: ContextVar[bool] = ContextVar("recording", default=True)  # per thread and per task
+
+is_grad_enabled = _recording.get
+
+
+class set_grad_enabled(ContextDecorator):  # noqa: N801, PyTorch's name
+    """Turn recording on or off: as a call (at once), a `with` block, or a decorator."""
+
+    def __init__(self, mode: bool):
+        self.mode, self.before = bool(mode), [_recording.get()]
+        _recording.set(self.mode)
+
+    def __call__(self, function):
+        _recording.set(self.before.pop())  # decorating is not entering
+        return super().__call__(function)
+
+    def _recreate_cm(self):
+        return set_grad_enabled(self.mode)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        _recording.set(self.before.pop())
+
+
+class no_grad(ContextDecorator):  # noqa: N801
+    """Record nothing in this thread: `with no_grad():`, `@no_grad()` or `@no_grad`."""
+
+    mode = False
+
+    def __new__(cls, function=None):
+        new = super().__new__(cls)
+        return new if function is None else new(function)
+
+    def __init__(self, function=None):
+        self.before: list[bool] = []
+
+    def __call__(self, function):
+        if not inspect.isgeneratorfunction(function):
+            return super().__call__(function)
+
+        @functools.wraps(function)
+        def generator(*args, **kwargs):  # the mode holds while the body runs, not between items
+            running, sent = function(*args, **kwargs), None
+            while True:
+                try:
+                    with type(self)():
+                        item = running.send(sent)
+                except StopIteration as stop:
+                    return stop.value
+                sent = yield item
+
+        return generator
+
+    def __enter__(self):
+        self.before.append(_recording.get())
+        _recording.set(self.mode)
+        return self
+
+    def __exit__(self, *error):
+        _recording.set(self.before.pop())
+
+
+class enable_grad(no_grad):  # noqa: N801
+    """Record again inside a `no_grad` block."""
+
+    mode = True
+
+
+class Node:
+    """One recorded operation, or (op None) a leaf that collects a gradient.
+
+    `values` are `(out, *inputs, *options)` with None for what no formula reads. `stamps` pairs the
+    version counter of each kept Tensor with its count at recording time.
+    """
+
+    __slots__ = (
+        "birth", "dtype", "op", "owner", "parents", "shape", "stamps", "values", "__weakref__",
+    )  # fmt: skip
+
+    def __init__(self, op, parents, values, stamps, out):
+        self.op, self.parents, self.values, self.stamps = op, parents, values, stamps
+        self.shape, self.dtype, self.birth, self.owner = out.shape, out.dtype, _birth(), None
+
+    @classmethod
+    def leaf(cls, tensor):
+        """The node of a Tensor that requires a gradient and was computed from nothing."""
+        node = cls(None, (), None, (), tensor.array)
+        node.owner = weakref.ref(tensor)
+        return node
+
+    def name(self) -> str:
+        words = "AccumulateGrad" if self.op is None else self.op.name
+        return words if self.op is None else f"{words.title().replace('_', '')}Backward0"
+
+    def __repr__(self):
+        return f"<{self.name()}>"
+
+    @property
+    def next_functions(self):
+        """PyTorch's view of the parents: pairs of (node, output number)."""
+        return tuple((parent, 0) for parent in self.parents)
+
+    def read(self):
+        """The values the formulas need, after making sure that they still are what they were."""
+        if self.values is None:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or directly access saved "
+                "tensors after they have already been freed). Specify retain_graph=True if you "
+                "need to backward through the graph a second time."
+            )
+        for version, count in self.stamps:
+            if version[0] != count:
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an "
+                    f"inplace operation: a value that {self.name()} needs is at version "
+                    f"{version[0]}; expected version {count} instead. Hint: use the out-of-place "
+                    "operation, or clone() the value before changing it."
+                )
+        return self.values
+
+    def release(self):
+        if self.stamps:  # a formula that reads no Tensor can run again, as in PyTorch
+            self.values, self.stamps = None, ()
+
+
+def newest_first(roots, targets=None) -> list[Node]:
+    """Every node that `roots` were computed from (and that lead to `targets`), newest first."""
+    seen, stack = set(roots), list(roots)
+    while stack:
+        for parent in stack.pop().parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    order = sorted(seen, key=_by_birth, reverse=True)
+    if targets is None:
+        return order
+    useful = set(targets)
+    for node in reversed(order):
+        if not useful.isdisjoint(node.parents):
+            useful.add(node)
+    return [node for node in order if node in useful]
+
+
+@np.errstate(all="ignore")  # once per walk: infinities and NaN are values here, as in PyTorch
+def walk(pending, *, retain, lift=None, targets=None):
+    """Send the gradients in `pending` (node -> gradient) down to the leaves.
+
+    Returns node -> gradient for the leaves, for `targets` and for nodes that retain theirs, and the
+    set of nodes whose gradient array nobody else holds. `lift(array, node)` makes a Tensor of a
+    saved value: given, the formulas run on Tensors and are recorded.
+    """
+    order = newest_first(pending, targets)
+    visited, wanted = set(order), set(targets or ())
+    found, owned = {}, set()
+    for node in order:
+        g = pending.pop(node, None)
+        if g is None:
+            continue
+        if node.op is None or node.owner is not None or node in wanted:
+            found[node] = g
+            if node.op is None:
+                continue
+        values, op = node.read(), node.op
+        if lift is not None:
+            sources = (node, *node.parents)
+            lifted = [lift(v, n) for v, n in zip(values, sources, strict=False)]
+            values = (*lifted, *values[len(sources) :])  # options follow the inputs, as they are
+        shapes = [p.shape if p is not None and p in visited else None for p in node.parents]
+        for parent, d in zip(node.parents, op.gradients(g, values, shapes), strict=True):
+            if d is None or parent not in visited:
+                continue
+            fresh = lift is None and d is not g and d.base is None
+            if d.shape != parent.shape:
+                d, fresh = unbroadcast(d, parent.shape), lift is None
+            if d.dtype != parent.dtype:
+                d, fresh = d.astype(parent.dtype), lift is None
+            if parent not in pending:
+                pending[parent] = d
+                if fresh:
+                    owned.add(parent)
+            elif parent in owned and type(pending[parent]) is type(d):
+                pending[parent] += d
+            else:
+                pending[parent] = pending[parent] + d
+                if lift is None:
+                    owned.add(parent)
+        if not retain:
+            node.release()
+    return found, owned
+
+
+def unbroadcast(g, shape):
+    """Sum a gradient over the axes along which its input was broadcast. Here, nowhere else."""
+    extra = g.ndim - len(shape)
+    axes = (
+        *range(extra),
+        *(i + extra for i, n in enumerate(shape) if n == 1 != g.shape[i + extra]),
+    )
+    return g.sum(axis=axes, keepdims=True).reshape(shape)
+
+
+def _first_gradients(outputs, gradients, create_graph):
+    """The gradients the walk starts with, checked: node -> array or Tensor."""
+    pending = {}
+    for t, g in zip(outputs, gradients, strict=True):
+        if t.node is None:
+            raise RuntimeError(
+                "element 0 of tensors does not require grad and does not have a grad_fn: nothing "
+                "in its computation had requires_grad=True, or it ran under no_grad()"
+            )
+        if g is None:
+            if t.array.size != 1:
+                raise RuntimeError(
+                    "grad can be implicitly created only for scalar outputs: got shape "
+                    f"{t.array.shape}; reduce it (for instance .sum()) or pass gradient="
+                )
+            g = t.wrap(np.ones_like(t.array))
+        elif not hasattr(g, "array"):
+            raise TypeError(f"gradient: expected a Tensor or None, got {type(g).__name__}")
+        elif g.array.shape != t.array.shape:
+            raise RuntimeError(
+                f"Mismatch in shape: gradient has a shape of {g.array.shape} and the output has a "
+                f"shape of {t.array.shape}."
+            )
+        g = g if create_graph else g.array.astype(t.array.dtype, copy=False)
+        pending[t.node] = pending[t.node] + g if t.node in pending else g
+    return pending
+
+
+def _run(outputs, gradients, retain_graph, create_graph, targets=None):
+    gradients = (None,) * len(outputs) if gradients is None else gradients
+    pending = _first_gradients(outputs, gradients, create_graph)
+    retain = create_graph if retain_graph is None else retain_graph
+    with enable_grad() if create_graph else no_grad():
+        return walk(
+            pending,
+            retain=retain,
+            lift=outputs[0].lift if create_graph else None,
+            targets=targets,
+        )
+
+
+def _as_tuple(x):
+    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
+
+
+def backward(
+    tensors, grad_tensors=None, retain_graph=None, create_graph=False, *, inputs=None
+) -> None:
+    """Add d tensors / d leaf to `.grad` of every leaf (or of `inputs` alone).
+
+    `grad_tensors` are the gradients of the outputs, needed unless an output has one element. The
+    graph is freed unless `retain_graph` (by default: `create_graph`) is true.
+    """
+    outputs = _as_tuple(tensors)
+    grads = None if grad_tensors is None else _as_tuple(grad_tensors)
+    owners = None if inputs is None else {t.node: t for t in _as_tuple(inputs)}
+    if owners is not None and None in owners:
+        raise RuntimeError("inputs: one of the tensors does not require grad")
+    found, owned = _run(outputs, grads, retain_graph, create_graph, owners)
+    for node, g in found.items():
+        tensor = node.owner and node.owner() if owners is None else owners.get(node)
+        if tensor is None:
+            continue
+        if create_graph:
+            tensor.grad = g if tensor.grad is None else tensor.grad + g
+        elif tensor.grad is not None:
+            tensor.grad.array[...] += g
+            tensor.grad.version[0] += 1
+        else:
+            tensor.grad = tensor.wrap(g if node in owned else np.array(g))
+
+
+def grad(
+    outputs,
+    inputs,
+    grad_outputs=None,
+    retain_graph=None,
+    create_graph=False,
+    allow_unused=False,
+) -> tuple:
+    """The gradients of `outputs` with respect to each of `inputs`, as a tuple of Tensors.
+
+    Leaves every `.grad` alone. An input that the outputs do not depend on is an error, or None with
+    `allow_unused`.
+    """
+    outputs, inputs = _as_tuple(outputs), _as_tuple(inputs)
+    grads = None if grad_outputs is None else _as_tuple(grad_outputs)
+    if any(t.node is None for t in inputs):
+        raise RuntimeError("One of the differentiated Tensors does not require grad")
+    targets = {t.node for t in inputs}
+    found, owned = _run(outputs, grads, retain_graph, create_graph, targets)
+    if not allow_unused and targets - found.keys():
+        raise RuntimeError(
+            "One of the differentiated Tensors appears to not have been used in the graph. Set "
+            "allow_unused=True if this is the desired behavior."
+        )
+    results = []
+    for t in inputs:
+        g = found.get(t.node)
+        if g is not None and not create_graph:
+            g = t.wrap(g if t.node in owned else np.array(g))
+            owned.discard(t.node)  # the same input asked for twice gets two arrays
+        results.append(g)
+    return tuple(results)

@@ -1,0 +1,51 @@
+"""What a command line may hold, and how it is refused: in one sentence."""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+class UsageError(Exception):
+    """One sentence for the person who typed the command; the exit code is 2."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, whose complaint is one sentence without the usage text before it."""
+
+    def error(self, message):
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def number(kind: type, low: int, high: int) -> Callable[[str], Any]:
+    """An argparse type: int or float, from `low` to `high`."""
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            noun = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"expected {noun} from {low} to {high}, got {text!r}")
+        return value
+
+    return parse
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """An argparse type: the widths of the hidden layers, such as `128` or `128,64`."""
+    return tuple(map(number(int, 1, 2**16), text.split(",")))
+
+
+def output_file(text: str) -> Path:
+    """An argparse type: a file that can be written, now and not only after the training."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder, not a file")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {str(path.parent)!r}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} is not writable")
+    return path

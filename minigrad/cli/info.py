@@ -1,0 +1,61 @@
+"""`minigrad info`: show versions, processor, threads, kernel cache, and what is missing."""
+
+import argparse
+import importlib.metadata
+import platform
+import re
+
+import llvmlite.binding as llvm  # type: ignore[import-untyped]
+import numba
+import numpy as np
+
+from minigrad.kernels import LOSSES, cpu
+
+SIMD = ("sse4.2", "avx", "avx2", "fma", "avx512f", "neon", "sve")
+CUDA = ("numba-cuda", "cupy-cuda12x", "cupy-cuda13x", "cupy")
+MISSING = "missing"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Takes no arguments."""
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print a table of names and values."""
+    rows = {"platform": platform.platform(), "python": platform.python_version()}
+    rows |= {name: version(name) for name in ("minigrad", "numpy", "numba", "llvmlite")}
+
+    features, numpy_built = llvm.get_host_cpu_features(), np.show_config("dicts")
+    rows["processor"] = llvm.get_host_cpu_name()
+    rows["SIMD"] = " ".join(name for name in SIMD if features.get(name)) or "none known"
+    rows["NumPy's SIMD"] = " ".join(numpy_built["SIMD Extensions"]["found"])
+    rows["NumPy's BLAS"] = numpy_built["Build Dependencies"]["blas"]["name"]
+
+    # Numba settles on a threading layer in its first parallel call, so make one.
+    loop = cpu.specialise(cpu.pointwise, LOSSES["mse"].rule, np.dtype("float32"), True)
+    cpu.run_pointwise(LOSSES["mse"], *np.zeros((2, cpu.PARALLEL), np.float32))
+    layer = numba.threading_layer()
+    advice = ", slow to start: install libgomp" if layer == "workqueue" else ""
+    rows["threads"] = f"{numba.get_num_threads()} ({layer} layer{advice})"
+    rows["kernel cache"] = loop.stats.cache_path
+    routes = [f"{name} {version(name)}" for name in CUDA if version(name) != MISSING]
+    rows["CUDA"] = f"not in this version (installed: {', '.join(routes) or 'nothing for it'})"
+
+    for line in importlib.metadata.requires("minigrad") or ():
+        found = re.match(r"""([\w-]+).*extra == ['"](\w+)""", line)
+        if found and found[1] != "minigrad":
+            name, extra = found.groups()
+            advice = f'{MISSING}: run pip install "minigrad[{extra}]"'
+            rows.setdefault(name, version(name).replace(MISSING, advice))
+
+    width = max(map(len, rows)) + 2
+    for name, value in rows.items():
+        print(f"{name:{width}}{value}")
+
+
+def version(distribution: str) -> str:
+    """The installed version, or MISSING; imports nothing."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return MISSING

@@ -1,0 +1,59 @@
+"""The dtypes, and PyTorch's rules for mixing them. A dtype here is NumPy's own."""
+
+import numpy as np
+
+float32, float64 = np.dtype("float32"), np.dtype("float64")
+int64, int32, int16, int8 = map(np.dtype, ("int64", "int32", "int16", "int8"))
+uint8, bool = np.dtype("uint8"), np.dtype("bool")
+float, double, long, int, short = float32, float64, int64, int32, int16
+
+SUPPORTED = (float32, float64, int64, int32, int16, int8, uint8, bool)
+_OF_NUMBER = {type(True): bool, type(0): int64, type(0.0): float32}  # keys: the Python types
+_CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}
+_ALIASES = {"float": float32, "long": int64, "int": int32, "short": int16}
+
+
+def as_dtype(dtype, argument="dtype") -> np.dtype:
+    """A supported dtype from what NumPy or a reader would call one; TypeError otherwise."""
+    if dtype in _OF_NUMBER:
+        return _OF_NUMBER[dtype] if dtype is not type(0.0) else float64
+    try:
+        found = np.dtype(_ALIASES.get(dtype, dtype) if isinstance(dtype, str) else dtype)
+    except TypeError:
+        found = None
+    if found is None or found.newbyteorder("=") not in SUPPORTED:
+        names = ", ".join(d.name for d in SUPPORTED)
+        raise TypeError(f"{argument}: expected one of {names}, got {dtype!r}")
+    return found.newbyteorder("=")
+
+
+def widen(a: np.dtype, b: np.dtype) -> np.dtype:
+    """The dtype of two operands of equal standing: a float absorbs an integer of any width."""
+    if (a.kind == "f") != (b.kind == "f"):
+        return a if a.kind == "f" else b
+    return np.promote_types(a, b)
+
+
+def result_type(*operands) -> np.dtype:
+    """The dtype of an operation on arrays and Python numbers.
+
+    Arrays with dimensions decide; a 0-d array, and after it a Python number, matters only when it
+    is of a higher category (bool < integer < float). NumPy's rules differ in int64 with float32,
+    in integers with Python floats and in 0-d arrays.
+    Source: PyTorch, "Tensor Attributes", type promotion.
+    """
+    found: list[np.dtype | None] = [None, None, None]  # arrays, 0-d arrays, numbers
+    for x in operands:
+        if x is not None:
+            dtype = x.dtype if hasattr(x, "dtype") else _OF_NUMBER[type(x)]
+            level = 2 if not hasattr(x, "dtype") else 0 if x.ndim else 1
+            before = found[level]
+            found[level] = dtype if before is None else widen(before, dtype)
+    result = None
+    for dtype in found:
+        if result is None:
+            result = dtype
+        elif dtype is not None and _CATEGORY[dtype.kind] > _CATEGORY[result.kind]:
+            result = dtype
+    assert result is not None
+    return result

@@ -1,0 +1,532 @@
+"""Layers and losses as functions. The losses are where Tensors meet the kernels."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+
+from .. import dtypes
+from ..kernels import LOSSES, cpu, special
+from ..ops import elementwise, linalg, op
+from ..random import stream
+from ..tensor import FUNCTIONS, Tensor, _public, apply, is_grad_enabled
+
+relu, sigmoid, tanh, softmax, log_softmax = (
+    FUNCTIONS[name] for name in ("relu", "sigmoid", "tanh", "softmax", "log_softmax")
+)
+linear = _public(linalg.linear)
+leaky_relu, elu = _public(elementwise.leaky_relu), _public(elementwise.elu)
+silu, softplus = elementwise.silu, _public(elementwise.softplus)
+
+
+# --- layers -------------------------------------------------------------------------------------
+
+
+@op(lambda g, input: g * (2 / math.sqrt(math.pi)) * elementwise.exp(-(input * input)), promote="float")
+def erf(input):
+    """The error function, 2/sqrt(pi) times the integral of exp(-t²) from 0 to input."""
+    return special.erf(input)
+
+
+def gelu(input, approximate="none"):
+    """input * Φ(input), Φ the standard normal's distribution; "tanh" approximates it.
+
+    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.
+    """
+    if approximate == "none":
+        return input * (0.5 * (1 + erf(input * math.sqrt(0.5))))
+    if approximate == "tanh":
+        inner = math.sqrt(2 / math.pi) * (input + 0.044715 * input**3)
+        return input * (0.5 * (1 + tanh(inner)))
+    raise RuntimeError(f"approximate: expected 'none' or 'tanh', got {approximate!r}")
+
+
+def dropout(input, p=0.5, training=True, *, generator=None):
+    """Zero each element with probability p and scale the others by 1 / (1 - p), when training."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0:
+        return input
+    kept = stream(generator).random(input.shape, np.float32) >= p
+    return input * Tensor.wrap(kept.astype(input.dtype) * (1 / (1 - p) if p < 1 else 0.0))
+
+
+def embedding(input, weight, padding_idx=None):
+    """Rows of weight (V, D) at the indices `input` (...) -> (..., D); padding_idx gets no gradient."""
+    if input.dtype.kind not in "iu":
+        raise RuntimeError(f"embedding: expected integer indices, got {input.dtype}")
+    if input.array.size and not 0 <= input.array.min() <= input.array.max() < len(weight):
+        raise IndexError(
+            f"embedding: index out of range: indices run from {input.array.min()} to "
+            f"{input.array.max()}, the table has {len(weight)} rows"
+        )
+    rows = weight[input]
+    if padding_idx is None:
+        return rows
+    padding = (input == padding_idx % len(weight)).unsqueeze(-1)
+    return FUNCTIONS["where"](padding, rows.detach(), rows)
+
+
+def _normalize(input, mean, var, weight, bias, eps):
+    out = (input - mean) * (var + eps).rsqrt()
+    out = out if weight is None else out * weight
+    return out if bias is None else out + bias
+
+
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    """Zero mean and unit variance over the last dimensions, then * weight + bias.
+
+    Source: Ba, Kiros and Hinton, "Layer Normalization", 2016.
+    """
+    n = len(normalized_shape)
+    if input.shape[-n:] != tuple(normalized_shape):
+        raise RuntimeError(
+            f"Given normalized_shape={list(normalized_shape)}, expected input with shape "
+            f"[*, {', '.join(map(str, normalized_shape))}], but got input of size {list(input.shape)}"
+        )
+    dims = tuple(range(-n, 0))
+    mean, var = input.mean(dims, True), input.var(dims, correction=0, keepdim=True)
+    return _normalize(input, mean, var, weight, bias, eps)
+
+
+def batch_norm(
+    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
+):
+    """Zero mean and unit variance per channel of input (N, C, ...), then * weight + bias.
+
+    Training uses the batch's statistics and moves the running ones by `momentum` in place; otherwise
+    the running ones are used. Source: Ioffe and Szegedy, "Batch Normalization", 2015.
+    """
+    dims, shape = (0, *range(2, input.ndim)), (1, -1) + (1,) * (input.ndim - 2)
+    if training or running_mean is None:
+        n = input.numel() // max(input.shape[1], 1)
+        if n <= 1:
+            raise ValueError(
+                "Expected more than 1 value per channel when training, got input size "
+                f"{list(input.shape)}"
+            )
+        mean, var = input.mean(dims, True), input.var(dims, correction=0, keepdim=True)
+        for running, batch in ((running_mean, mean.array), (running_var, var.array * (n / (n - 1)))):
+            if running is not None:
+                running.array[...] += momentum * (batch.reshape(-1) - running.array)
+                running.version[0] += 1
+    else:
+        mean, var = running_mean.reshape(shape), running_var.reshape(shape)
+    weight = None if weight is None else weight.reshape(shape)
+    return _normalize(input, mean, var, weight, None if bias is None else bias.reshape(shape), eps)
+
+
+def one_hot(tensor, num_classes=-1):
+    """Class indices (...) as int64 rows (..., num_classes) with a single 1."""
+    if tensor.dtype.kind not in "iu":
+        raise RuntimeError(f"one_hot is only applicable to index tensors, got {tensor.dtype}")
+    classes = int(tensor.array.max()) + 1 if num_classes == -1 else num_classes
+    if tensor.array.size and not 0 <= tensor.array.min() <= tensor.array.max() < classes:
+        raise RuntimeError(
+            f"one_hot: class values must be in [0, {classes}), got {tensor.array.min()} to "
+            f"{tensor.array.max()}"
+        )
+    return Tensor.wrap(np.eye(classes, dtype=np.int64)[tensor.array])
+
+
+# --- losses -------------------------------------------------------------------------------------
+
+
+def _is_tensor(x):
+    return hasattr(x, "__record__")
+
+
+def _per_element(g, reduction, count):
+    """The gradient of each single value from that of the reduced loss."""
+    return g / count if reduction == "mean" else g
+
+
+def _reduced(total, values, reduction, count, real):
+    if reduction == "none":
+        return values
+    return real(total if reduction == "sum" else np.float64(total) / count)
+
+
+def _slope(g, fused, recompute):
+    """The gradient by the input, on arrays: the slopes that the forward pass left in `fused`.
+
+    They are handed on, not copied, so they serve one backward pass; later ones compute anew.
+    """
+    if not fused:
+        return recompute()
+    slope = fused.pop()
+    if g.ndim or g != 1:
+        np.multiply(slope, g, out=slope)
+    return slope
+
+
+def _pointwise_op(loss):
+    """The operation of a pointwise loss: one kernel pass forward, which leaves the slopes as well."""
+
+    def by_input(g, input, target, parameter, reduction, fused):
+        if _is_tensor(g):
+            slope = loss.reference(input, target, *parameter)[1]
+            return slope * _per_element(g, reduction, input.numel())
+
+        def recompute():
+            upstream = np.asarray(_per_element(g, reduction, input.size), input.dtype)
+            upstream = _in_rows(upstream) if g.ndim else upstream[()]
+            return _run_pointwise(loss, input, target, parameter, upstream, False)[2]
+
+        return _slope(g, fused, recompute)
+
+    def by_target(g, input, target, parameter, reduction):
+        slope = loss.reference(input, target, *parameter)[2]
+        return slope * _per_element(g, reduction, math.prod(input.shape))
+
+    @op(by_input, by_target)
+    def forward(input, target, parameter, reduction, fused):
+        upstream = None if fused is None else 1 / max(input.size, 1) if reduction == "mean" else 1
+        total, values, slope = _run_pointwise(
+            loss, input, target, parameter, upstream, reduction == "none"
+        )
+        if fused is not None:
+            fused.append(slope)
+        return _reduced(total, values, reduction, input.size, input.dtype.type)
+
+    forward.name = loss.__name__.rpartition(".")[2]
+    return forward
+
+
+def _run_pointwise(loss, input, target, parameter, upstream, value):
+    x, y, extra = _in_rows(input), _in_rows(target), parameter[0] if parameter else 0.0
+    extra = _in_rows(extra) if isinstance(extra, np.ndarray) else extra
+    return cpu.run_pointwise(loss, x, y, extra, upstream, value)
+
+
+def _in_rows(array):
+    """The array, or a copy, in row order. (np.ascontiguousarray would make a number 1-d.)"""
+    return np.asarray(array, order="C")
+
+
+_OPS = {name: _pointwise_op(loss) for name, loss in LOSSES.items() if name != "cross_entropy"}
+
+
+def _check_reduction(reduction, size_average=None, reduce=None):
+    """The reduction's name; the deprecated arguments are translated as PyTorch does."""
+    if size_average is not None or reduce is not None:
+        warnings.warn(
+            "size_average and reduce args will be deprecated, please use reduction= instead.",
+            stacklevel=4,
+        )
+        average, reduced = size_average is not False, reduce is not False
+        return "none" if not reduced else "mean" if average else "sum"
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"reduction: expected 'none', 'mean' or 'sum', got {reduction!r}")
+    return reduction
+
+
+def _check_tensors(**arguments):
+    for name, x in arguments.items():
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name}: expected a Tensor, got {type(x).__name__}")
+
+
+def _pointwise(name, input, target, parameter, reduction, same_shape=False):
+    """Check, broadcast and promote as PyTorch, then run the kernel."""
+    _check_tensors(input=input, target=target)
+    if input.array.shape != target.array.shape:
+        if same_shape:
+            raise ValueError(
+                f"target: size ({target.shape}) must be the same as the input size ({input.shape})"
+            )
+        warnings.warn(
+            f"Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
+            "Please ensure they have the same size.",
+            stacklevel=4,
+        )
+        shape = np.broadcast_shapes(input.array.shape, target.array.shape)
+        input, target = input.broadcast_to(shape), target.broadcast_to(shape)
+    if input.array.dtype != target.array.dtype:
+        dtype = dtypes.result_type(input.array, target.array)
+        input, target = input.to(dtype), target.to(dtype)
+    if input.array.dtype.kind != "f":
+        raise RuntimeError(f"input: expected floating point values, got {input.dtype}")
+    fused = [] if input.requires_grad and is_grad_enabled() else None
+    return apply(_OPS[name], (input, target, parameter, reduction, fused))
+
+
+def mse_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+    """(input - target)², floats of any one shape -> () or, with reduction "none", that shape."""
+    return _pointwise("mse", input, target, (), _check_reduction(reduction, size_average, reduce))
+
+
+def l1_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+    """|input - target|, floats of any one shape -> () or, with reduction "none", that shape."""
+    return _pointwise("l1", input, target, (), _check_reduction(reduction, size_average, reduce))
+
+
+def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
+    """d²/(2 beta) where |d| < beta, else |d| - beta/2; d = input - target. beta >= 0; 0 is L1."""
+    reduction = _check_reduction(reduction, size_average, reduce)
+    if beta < 0:
+        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta: got {beta}")
+    if beta == 0:
+        return _pointwise("l1", input, target, (), reduction)
+    return _pointwise("smooth_l1", input, target, (float(beta),), reduction)
+
+
+def huber_loss(input, target, reduction="mean", delta=1.0):
+    """d²/2 where |d| < delta, else delta (|d| - delta/2); d = input - target, delta > 0."""
+    if not delta > 0:
+        raise RuntimeError(f"huber_loss does not support non-positive values for delta: got {delta}")
+    return _pointwise("huber", input, target, (float(delta),), _check_reduction(reduction))
+
+
+def _weighted(values, weight, reduction):
+    """The values times a broadcast weight, reduced."""
+    values = values if weight is None else values * weight
+    return values if reduction == "none" else getattr(values, reduction)()
+
+
+def binary_cross_entropy(
+    input, target, weight=None, size_average=None, reduce=None, reduction="mean"
+):
+    """-(y log p + (1 - y) log(1 - p)) of probabilities p = input and targets y in [0, 1].
+
+    input and target have one shape; weight broadcasts to it. The logarithms are at least -100.
+    RuntimeError where an input lies outside [0, 1].
+    """
+    reduction = _check_reduction(reduction, size_average, reduce)
+    each = reduction if weight is None else "none"
+    out = _pointwise("bce", input, target, (), each, same_shape=True)
+    if np.isnan(out.array.sum()):  # an input outside [0, 1] always ends in NaN: look for the cause
+        outside = ~((input.array >= 0) & (input.array <= 1))
+        if outside.any():
+            position = np.unravel_index(outside.argmax(), outside.shape)
+            raise RuntimeError(
+                "all elements of input should be between 0 and 1, got "
+                f"{input.array[position]} at position {tuple(map(int, position))}"
+            )
+    return out if weight is None else _weighted(out, weight, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
+):
+    """binary_cross_entropy(sigmoid(input), target), exact for large logits.
+
+    input and target have one shape; weight and pos_weight (the positive class's) broadcast to it.
+    """
+    reduction = _check_reduction(reduction, size_average, reduce)
+    if pos_weight is not None and (pos_weight.requires_grad or pos_weight.dtype != input.dtype):
+        pos_weight = pos_weight.to(dtypes.result_type(input.array, pos_weight.array))
+    if pos_weight is not None and pos_weight.requires_grad:
+        values = LOSSES["bce_with_logits"].reference(input, target, pos_weight)[0]
+        return _weighted(values, weight, reduction)
+    if pos_weight is None:
+        parameter = (1.0,)
+    elif pos_weight.array.size == 1:
+        parameter = (pos_weight.array.item(),)
+    else:
+        parameter = (np.broadcast_to(pos_weight.array, input.array.shape),)
+    each = reduction if weight is None else "none"
+    out = _pointwise("bce_with_logits", input, target, parameter, each, same_shape=True)
+    return out if weight is None else _weighted(out, weight, reduction)
+
+
+def _class_weights(target, weight, ignore_index, smoothing, shape, dtype):
+    """The weight of every class in every row, (N, C): one-hot or given, weighted and smoothed.
+
+    target is (N,) int or (N, C) probabilities, an array or a Tensor. The second result is False
+    for rows to leave out, or None.
+    """
+    keep = None
+    if target.ndim == 1:
+        target = getattr(target, "array", target)
+        keep = target != ignore_index
+        rows = np.zeros(shape, dtype)
+        rows[np.flatnonzero(keep), target[keep]] = 1
+        target = rows
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / shape[1]
+    target = target if weight is None else target * weight
+    return (target if keep is None else target * keep[:, None]), keep
+
+
+def _row_count(target, weight, ignore_index, classes):
+    """What "mean" divides by: the weights of the rows' classes, or the number of rows."""
+    if target.ndim == 2:
+        return len(target)
+    bad, count = cpu.first_bad_class(target, weight, classes, ignore_index)
+    assert bad < 0, "checked by cross_entropy"
+    return count
+
+
+def _run_cross_entropy(input, target, weight, ignore_index, smoothing, upstream, value):
+    x, loss = np.ascontiguousarray(input), LOSSES["cross_entropy"]
+    if target.ndim == 1 and not smoothing:
+        return cpu.run_classes(loss, x, target, weight, ignore_index, upstream, value)
+    t, keep = _class_weights(target, weight, ignore_index, smoothing, x.shape, x.dtype)
+    t = np.ascontiguousarray(t, x.dtype)
+    return cpu.run_weights(loss, x, t, keep, upstream, value)
+
+
+def _by_logits(g, input, target, weight, ignore_index, smoothing, reduction, count, fused):
+    if _is_tensor(g):
+        shape, raw = input.shape, getattr(target, "array", target)
+        target = raw if raw.ndim == 1 else target
+        t, keep = _class_weights(target, weight, ignore_index, smoothing, shape, input.dtype)
+        t = t if _is_tensor(t) else Tensor.wrap(t)
+        slope = LOSSES["cross_entropy"].reference(input, t)[1]
+        if keep is not None:
+            slope = FUNCTIONS["where"](Tensor.wrap(keep[:, None]), slope, 0.0)
+        g = _per_element(g, reduction, count)
+        return slope * (g.unsqueeze(1) if g.ndim else g)
+
+    def recompute():
+        upstream = np.asarray(_per_element(g, reduction, count), input.dtype)
+        upstream = _in_rows(upstream) if g.ndim else upstream[()]
+        return _run_cross_entropy(
+            input, target, weight, ignore_index, smoothing, upstream, False
+        )[2]  # fmt: skip
+
+    return _slope(g[:, None] if g.ndim else g, fused, recompute)
+
+
+def _by_probabilities(g, input, target, weight, smoothing, reduction, count):
+    log_p = (FUNCTIONS["log_softmax"] if _is_tensor(input) else _log_softmax)(input, 1)
+    log_p = log_p if weight is None else log_p * weight
+    g = _per_element(g, reduction, count)
+    return log_p * -(1 - smoothing) * (g[:, None] if g.ndim else g)
+
+
+_log_softmax = FUNCTIONS["log_softmax"].__wrapped__
+
+
+@op(_by_logits, _by_probabilities)
+def _cross_entropy(input, target, weight, ignore_index, smoothing, reduction, count, fused):
+    scale = np.float64(1) / count if reduction == "mean" else 1.0
+    upstream = None if fused is None else scale
+    total, values, slope = _run_cross_entropy(
+        input, target, weight, ignore_index, smoothing, upstream, reduction == "none"
+    )
+    if fused is not None:
+        fused.append(slope)
+    return _reduced(total, values, reduction, count, input.dtype.type)
+
+
+_cross_entropy.name = "cross_entropy"
+
+
+def _check_cross_entropy(input, target, weight, label_smoothing):
+    _check_tensors(input=input, target=target)
+    if not 0 <= label_smoothing <= 1:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    if input.dtype.kind != "f":
+        raise RuntimeError(f"input: expected floating point logits, got {input.dtype}")
+    if input.ndim == 0:
+        raise RuntimeError("input: expected (C,), (N, C) or (N, C, d1, ...), got a number")
+    classes, rest = input.shape[min(input.ndim - 1, 1)], input.shape[:1] + input.shape[2:]
+    if input.ndim == 1:
+        rest = ()
+    if target.dtype.kind == "f":
+        if target.shape != input.shape:
+            raise RuntimeError(
+                f"target: probabilities must have the input's shape {tuple(input.shape)}, got "
+                f"{tuple(target.shape)}; class indices must be integers"
+            )
+        if target.dtype != input.dtype:
+            raise RuntimeError(f"target: expected {input.dtype} as the input, got {target.dtype}")
+    elif tuple(target.shape) != tuple(rest):
+        raise (ValueError if target.shape[:1] != rest[:1] else RuntimeError)(
+            f"target: expected shape {tuple(rest)} (one class per row) for input of shape "
+            f"{tuple(input.shape)}, got {tuple(target.shape)}"
+        )
+    elif target.dtype.kind not in "iu":
+        raise RuntimeError(f"target: expected class indices or probabilities, got {target.dtype}")
+    if weight is not None:
+        _check_tensors(weight=weight)
+        if tuple(weight.shape) != (classes,):
+            raise RuntimeError(
+                "weight tensor should be defined either for all or no classes: expected shape "
+                f"({classes},), got {tuple(weight.shape)}"
+            )
+        if weight.dtype != input.dtype:
+            raise RuntimeError(f"weight: expected {input.dtype} as the input, got {weight.dtype}")
+    return classes
+
+
+def cross_entropy(
+    input,
+    target,
+    weight=None,
+    size_average=None,
+    ignore_index=-100,
+    reduce=None,
+    reduction="mean",
+    label_smoothing=0.0,
+):
+    """-sum_c q_c log softmax(input)_c along the class dimension.
+
+    input: logits (C,), (N, C) or (N, C, d1, ...). target: class indices, int, of input's shape
+    without C, or probabilities of input's shape. weight: (C,), one per class. "mean" divides by the
+    weights of the target classes that are not ignored, or by N (d1 ...) for probabilities.
+    Raises IndexError for a class outside [0, C) that is not ignore_index.
+    """
+    reduction = _check_reduction(reduction, size_average, reduce)
+    classes = _check_cross_entropy(input, target, weight, label_smoothing)
+    rows = target.shape if target.dtype.kind != "f" else input.shape[:1] + input.shape[2:]
+    rows = () if input.ndim == 1 else tuple(rows)
+    x = _classes_last(input, classes)
+    weight = None if weight is None else weight.array
+    if target.dtype.kind == "f":
+        target, count = _classes_last(target, classes), len(x)
+    else:
+        flat = np.ascontiguousarray(target.array, np.int64).reshape(-1)
+        bad, count = cpu.first_bad_class(flat, weight, classes, ignore_index)
+        if bad >= 0:
+            position = tuple(map(int, np.unravel_index(bad, target.array.shape)))
+            raise IndexError(
+                f"target: class {flat[bad]} at position {position} is out of bounds for {classes} "
+                f"classes; expected 0 to {classes - 1}, or ignore_index ({ignore_index})"
+            )
+        target = Tensor.wrap(flat)
+    fused = [] if x.requires_grad and is_grad_enabled() else None
+    options = (weight, ignore_index, label_smoothing, reduction, count, fused)
+    out = apply(_cross_entropy, (x, target, *options))
+    return out.reshape(rows) if reduction == "none" else out
+
+
+def _classes_last(input, classes):
+    """(C,), (N, C) or (N, C, d1, ...) -> (rows, C)."""
+    if input.ndim > 2:
+        input = input.permute(0, *range(2, input.ndim), 1)
+    return input if input.ndim == 2 else input.reshape(-1, classes)
+
+
+def nll_loss(
+    input,
+    target,
+    weight=None,
+    size_average=None,
+    ignore_index=-100,
+    reduce=None,
+    reduction="mean",
+):
+    """-weight[y] * input[y] of log-probabilities; shapes and reductions as in cross_entropy."""
+    reduction = _check_reduction(reduction, size_average, reduce)
+    classes = _check_cross_entropy(input, target, weight, 0.0)
+    log_p, y = _classes_last(input, classes), target.array.reshape(-1)
+    w = None if weight is None else weight.array
+    bad, count = cpu.first_bad_class(np.ascontiguousarray(y, np.int64), w, classes, ignore_index)
+    if bad >= 0:
+        raise IndexError(
+            f"target: class {y[bad]} at position {bad} is out of bounds for {classes} classes"
+        )
+    keep = y != ignore_index
+    y = np.where(keep, y, 0)
+    picked = -log_p[np.arange(len(y)), y]
+    picked = picked if weight is None else picked * weight[y]
+    values = FUNCTIONS["where"](Tensor.wrap(keep), picked, 0.0)
+    if reduction == "none":
+        return values.reshape(target.shape)
+    return values.sum() if reduction == "sum" else values.sum() / count

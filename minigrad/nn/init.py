@@ -1,0 +1,144 @@
+"""Starting values for parameters, written in place; every function returns its tensor."""
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+
+from minigrad.autograd import no_grad
+from minigrad.creation import eye
+from minigrad.random import Generator, stream
+from minigrad.tensor import Tensor
+
+_GAINS = {"sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4} | dict.fromkeys(
+    ["linear", *(f"conv{t}{d}d" for t in ("", "_transpose") for d in (1, 2, 3))], 1.0
+)
+
+
+def _fill(tensor: Tensor, values) -> Tensor:
+    with no_grad():
+        return tensor.copy_(values)
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """Return the factor that keeps the signal's scale through `nonlinearity`.
+
+    nonlinearity: a name in nn.functional; `param` is leaky_relu's negative slope (0.01).
+    """
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else param
+        if isinstance(slope, bool) or not isinstance(slope, int | float):
+            raise ValueError(f"param: expected a number as the negative slope, got {param!r}")
+        return math.sqrt(2 / (1 + slope**2))
+    if nonlinearity not in _GAINS:
+        names = ", ".join(["leaky_relu", *_GAINS])
+        raise ValueError(f"nonlinearity: expected one of {names}, got {nonlinearity!r}")
+    return _GAINS[nonlinearity]
+
+
+def _fans(tensor: Tensor) -> tuple[int, int]:
+    """How many inputs feed one output, and how many outputs one input feeds."""
+    if tensor.ndim < 2:
+        raise ValueError(
+            "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions, "
+            f"got shape {tuple(tensor.shape)}"
+        )
+    outputs, inputs, *window = tensor.shape
+    return inputs * math.prod(window), outputs * math.prod(window)
+
+
+def uniform_(tensor: Tensor, a=0.0, b=1.0, generator: Generator | None = None) -> Tensor:
+    """Draw from the uniform distribution over [a, b)."""
+    with no_grad():
+        return tensor.uniform_(a, b, generator=generator)
+
+
+def normal_(tensor: Tensor, mean=0.0, std=1.0, generator: Generator | None = None) -> Tensor:
+    """Draw from the normal distribution."""
+    with no_grad():
+        return tensor.normal_(mean, std, generator=generator)
+
+
+def trunc_normal_(
+    tensor: Tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator: Generator | None = None
+) -> Tensor:
+    """Draw from the normal distribution cut off outside [a, b]."""
+    normal = NormalDist(mean, std)
+    # 1e-300 and 1 - 2**-53: inv_cdf takes nothing at 0 or 1, where a bound far out puts it.
+    p = stream(generator).uniform(normal.cdf(a), normal.cdf(b), tensor.shape)
+    values = np.vectorize(normal.inv_cdf, otypes=[float])(p.clip(1e-300, 1 - 2**-53))
+    return _fill(tensor, Tensor(values.clip(a, b)))
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """Set every element to `val`."""
+    return _fill(tensor, val)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """Set every element to 1."""
+    return _fill(tensor, 1)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """Set every element to 0."""
+    return _fill(tensor, 0)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """Make a 2-dimensional tensor the identity, padded with zeros."""
+    if tensor.ndim != 2:
+        raise ValueError(f"Only tensors with 2 dimensions are supported, got {tensor.ndim}")
+    return _fill(tensor, eye(*tensor.shape))
+
+
+def _xavier_std(tensor, gain):
+    return gain * math.sqrt(2 / sum(_fans(tensor)))
+
+
+def xavier_uniform_(tensor: Tensor, gain=1.0, generator: Generator | None = None) -> Tensor:
+    """Draw uniformly with the variance 2 gain² / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    bound = math.sqrt(3) * _xavier_std(tensor, gain)
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Tensor, gain=1.0, generator: Generator | None = None) -> Tensor:
+    """Draw normally with the variance 2 gain² / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    return normal_(tensor, 0.0, _xavier_std(tensor, gain), generator)
+
+
+def _kaiming_std(tensor, a, mode, nonlinearity):
+    fan_in, fan_out = _fans(tensor)
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"mode: expected 'fan_in' or 'fan_out', got {mode!r}")
+    fan = fan_in if mode == "fan_in" else fan_out
+    return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))  # 0: nothing to fill
+
+
+def kaiming_uniform_(
+    tensor: Tensor, a=0.0, mode="fan_in", nonlinearity="leaky_relu", generator=None
+) -> Tensor:
+    """Draw uniformly with the variance gain² / fan (He et al. 2015); `a`: leaky_relu's slope."""
+    bound = math.sqrt(3) * _kaiming_std(tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Tensor, a=0.0, mode="fan_in", nonlinearity="leaky_relu", generator=None
+) -> Tensor:
+    """Draw normally with the variance gain² / fan (He et al. 2015); `a`: leaky_relu's slope."""
+    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+
+
+def orthogonal_(tensor: Tensor, gain=1.0, generator: Generator | None = None) -> Tensor:
+    """Make the rows (or columns, if they are fewer) orthogonal, of length `gain`.
+
+    Dimensions after the first count as one (Saxe et al. 2013).
+    """
+    if tensor.ndim < 2:
+        raise ValueError(f"Only tensors with 2 or more dimensions are supported, got {tensor.ndim}")
+    rows, cols = tensor.shape[0], math.prod(tensor.shape[1:])
+    q, r = np.linalg.qr(stream(generator).normal(size=(max(rows, cols), min(rows, cols))))
+    q *= np.sign(r.diagonal())  # without it Q is not uniform over the orthogonal matrices
+    q = q if rows >= cols else q.T
+    return _fill(tensor, Tensor(gain * q.reshape(tensor.shape)))

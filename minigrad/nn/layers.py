@@ -1,0 +1,316 @@
+"""Layers: modules with parameters, and the activation functions as modules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import ClassVar, dataclass_transform
+
+from minigrad.creation import empty
+from minigrad.dtypes import int64
+from minigrad.tensor import Tensor
+
+from . import functional as F
+from . import init
+from .module import Module, Parameter
+
+__all__ = [
+    "BatchNorm1d", "Dropout", "ELU", "Embedding", "Flatten", "GELU", "Identity", "LayerNorm",
+    "LeakyReLU", "Linear", "LogSoftmax", "ReLU", "Sigmoid", "SiLU", "Softmax", "Softplus", "Tanh",
+]  # fmt: skip
+
+
+class Linear(Module):
+    """x @ weight.T + bias: (..., in_features) to (..., out_features)."""
+
+    def __init__(self, in_features: int, out_features: int, bias=True, device=None, dtype=None):
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = _new((out_features, in_features), device, dtype)
+        self.register_parameter("bias", _new(out_features, device, dtype) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias uniformly from within 1 / sqrt(in_features)."""
+        bound = 1 / math.sqrt(max(self.in_features, 1))
+        for parameter in self.parameters():
+            init.uniform_(parameter, -bound, bound)
+
+    def forward(self, input):
+        return F.linear(input, self.weight, self.bias)
+
+    def extra_repr(self):
+        has_bias = self.bias is not None
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={has_bias}"
+
+
+class Embedding(Module):
+    """A table of vectors: integers (...) in [0, num_embeddings) to (..., embedding_dim).
+
+    The row `padding_idx` starts at zero and is not trained.
+    """
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx=None, device=None, dtype=None
+    ):
+        super().__init__()
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                rows = f"within num_embeddings ({num_embeddings})"
+                raise AssertionError(f"padding_idx must be {rows}, got {padding_idx}")
+            padding_idx %= num_embeddings
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx = padding_idx
+        self.weight = _new((num_embeddings, embedding_dim), device, dtype)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the table from the normal distribution."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            init.zeros_(self.weight.detach()[self.padding_idx])
+
+    def forward(self, input):
+        return F.embedding(input, self.weight, self.padding_idx)
+
+    def extra_repr(self):
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+
+
+class _Normalisation(Module):
+    """What LayerNorm and BatchNorm1d share: an optional weight of ones, a bias of zeros."""
+
+    def _make_affine(self, shape, weight, bias, device, dtype):
+        self.register_parameter("weight", _new(shape, device, dtype) if weight else None)
+        self.register_parameter("bias", _new(shape, device, dtype) if weight and bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set weight to ones and bias to zeros."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+
+class LayerNorm(_Normalisation):
+    """Subtract the mean and divide by the deviation over the last dimensions, then rescale."""
+
+    def __init__(
+        self,
+        normalized_shape,
+        eps=1e-5,
+        elementwise_affine=True,
+        bias=True,
+        device=None,
+        dtype=None,
+    ):
+        super().__init__()
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+        self.normalized_shape, self.eps = tuple(shape), eps
+        self.elementwise_affine = elementwise_affine
+        self._make_affine(self.normalized_shape, elementwise_affine, bias, device, dtype)
+
+    def forward(self, input):
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self):
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
+        )
+
+
+class BatchNorm1d(_Normalisation):
+    """Normalise each feature over the batch: (N, C), or (N, C, L) over N and L, then rescale.
+
+    Training uses the batch's statistics and blends them into the running ones by `momentum` (None:
+    their plain average); evaluation uses the running ones.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps=1e-5,
+        momentum: float | None = 0.1,
+        affine=True,
+        track_running_stats=True,
+        device=None,
+        dtype=None,
+        *,
+        bias=True,
+    ):
+        super().__init__()
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        for name, shape, kind in (
+            ("running_mean", num_features, dtype),
+            ("running_var", num_features, dtype),
+            ("num_batches_tracked", (), int64),
+        ):
+            buffer = empty(shape, device=device, dtype=kind) if track_running_stats else None
+            self.register_buffer(name, buffer)
+        self._make_affine(num_features, affine, bias, device, dtype)
+
+    def reset_running_stats(self) -> None:
+        """Forget the batches seen: mean 0, variance 1."""
+        if self.track_running_stats:
+            init.zeros_(self.running_mean)
+            init.ones_(self.running_var)
+            init.zeros_(self.num_batches_tracked)
+
+    def reset_parameters(self) -> None:
+        """Set weight to ones and bias to zeros, and forget the batches seen."""
+        super().reset_parameters()
+        self.reset_running_stats()
+
+    def forward(self, input):
+        if input.ndim not in (2, 3):
+            raise ValueError(f"expected 2D or 3D input (got {input.ndim}D input)")
+        update, momentum = self.training and self.track_running_stats, self.momentum
+        if update:
+            self.num_batches_tracked.add_(1)
+            if momentum is None:
+                momentum = 1 / self.num_batches_tracked.item()
+        return F.batch_norm(
+            input,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training or not self.track_running_stats,
+            momentum or 0.0,
+            self.eps,
+        )
+
+    def extra_repr(self):
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class Dropout(Module):
+    """In training, zero each element with probability `p` and divide the others by 1 - p."""
+
+    def __init__(self, p=0.5, inplace=False):
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        self.p, self.inplace = p, inplace
+
+    def forward(self, input):
+        return F.dropout(input, self.p, self.training)
+
+    def extra_repr(self):
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Identity(Module):
+    """Return the input; takes and ignores any arguments."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__()
+
+    def forward(self, input):
+        return input
+
+
+@dataclass_transform(eq_default=False)
+class _Function(Module):
+    """A function of one tensor as a module; the subclass's fields are the function's options.
+
+    `inplace` is taken as PyTorch's scripts pass it; the input is left alone all the same.
+    """
+
+    function: ClassVar[Callable]
+    options: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls, function: Callable | None = None):
+        if function is not None:  # else a user's subclass of one of ours
+            dataclass(eq=False, repr=False)(cls)
+            cls.function = staticmethod(function)
+            cls.options = tuple(f.name for f in fields(cls) if f.name != "inplace")
+
+    def __post_init__(self):
+        super().__init__()
+
+    def forward(self, input):
+        return self.function(input, **{name: getattr(self, name) for name in self.options})
+
+    def extra_repr(self):
+        names = (*self.options, "inplace") if getattr(self, "inplace", False) else self.options
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+
+
+class Flatten(_Function, function=Tensor.flatten):
+    """Join dimensions `start_dim` to `end_dim` into one."""
+
+    start_dim: int = 1
+    end_dim: int = -1
+
+
+class ReLU(_Function, function=F.relu):
+    """max(x, 0)."""
+
+    inplace: bool = False
+
+
+class LeakyReLU(_Function, function=F.leaky_relu):
+    """x, or negative_slope x where x is negative."""
+
+    negative_slope: float = 0.01
+    inplace: bool = False
+
+
+class ELU(_Function, function=F.elu):
+    """x, or alpha (exp(x) - 1) where x is negative."""
+
+    alpha: float = 1.0
+    inplace: bool = False
+
+
+class GELU(_Function, function=F.gelu):
+    """x Φ(x), Φ the normal distribution's; approximate="tanh" is a faster approximation."""
+
+    approximate: str = "none"
+
+
+class SiLU(_Function, function=F.silu):
+    """x sigmoid(x)."""
+
+    inplace: bool = False
+
+
+class Softplus(_Function, function=F.softplus):
+    """log(1 + exp(beta x)) / beta, and x where beta x exceeds threshold."""
+
+    beta: float = 1.0
+    threshold: float = 20.0
+
+
+class Tanh(_Function, function=F.tanh):
+    """The hyperbolic tangent."""
+
+
+class Sigmoid(_Function, function=F.sigmoid):
+    """1 / (1 + exp(-x))."""
+
+
+class Softmax(_Function, function=F.softmax):
+    """exp(x) divided by its sum over dimension `dim`."""
+
+    dim: int
+
+
+class LogSoftmax(_Function, function=F.log_softmax):
+    """log(softmax(x)) over dimension `dim`."""
+
+    dim: int
+
+
+def _new(shape, device, dtype):
+    """A parameter whose values the caller sets."""
+    return Parameter(empty(shape, device=device, dtype=dtype))

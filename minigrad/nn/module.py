@@ -1,0 +1,402 @@
+"""Parameter, Module and the containers: how a model names and keeps its tensors."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, namedtuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from functools import partialmethod
+from itertools import chain, groupby
+from typing import Any, Self, TypeVar
+
+from minigrad.autograd import no_grad
+from minigrad.dtypes import as_dtype, float32, float64
+from minigrad.tensor import Tensor
+
+T = TypeVar("T")
+Named = Iterator[tuple[str, T]]
+_IncompatibleKeys = namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])
+
+
+class Parameter(Tensor):
+    """A tensor that a Module registers when it is assigned to one of its attributes."""
+
+    def __init__(self, data: Tensor, requires_grad: bool = True):
+        super().__init__(data.array, requires_grad=requires_grad)
+
+    def __repr__(self):
+        return "Parameter containing:\n" + super().__repr__()
+
+
+class Module:
+    """Base class of every layer and model: subclasses call super().__init__(), define forward().
+
+    Parameters, buffers and child modules are ordinary attributes, found as fast as any other;
+    `_registered` lists the same objects in order, with None for a name that is only reserved.
+    """
+
+    training: bool
+
+    def __init__(self):
+        self.__dict__.update(training=True, _registered={}, _non_persistent=set())
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the module's output; every subclass defines it."""
+        name = type(self).__name__
+        raise NotImplementedError(f'Module [{name}] is missing the required "forward" function')
+
+    def __call__(self, *args, **kwargs):
+        return self.forward(*args, **kwargs)
+
+    # Registration
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a Parameter, or None to reserve the name, as the attribute `name`."""
+        self._register(name, param, Parameter)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that is state but is not trained; in state_dict() if `persistent`."""
+        self._register(name, tensor, Tensor)
+        (self._non_persistent.discard if persistent else self._non_persistent.add)(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a child module, or None to reserve the name, as the attribute `name`."""
+        self._register(name, module, Module)
+
+    def _register(self, name, value, kind, replace=False):
+        word = _KINDS[kind]
+        if "_registered" not in self.__dict__:
+            raise AttributeError(f"cannot assign {word} before Module.__init__() call")
+        if not name or "." in name:
+            raise KeyError(f'{word} name can\'t be empty or contain ".", got: {name!r}')
+        if not replace and name not in self._registered and hasattr(self, name):
+            raise KeyError(f"attribute '{name}' already exists")
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(
+                f"cannot assign '{type(value).__name__}' as {word} '{name}' "
+                f"({kind.__name__} or None expected)"
+            )
+        self._registered[name] = self.__dict__[name] = value
+
+    def __setattr__(self, name, value):
+        kind = _kind(value)
+        if kind is None or kind is Tensor:
+            registered = self.__dict__.get("_registered", {})
+            if name not in registered:
+                super().__setattr__(name, value)
+                return
+            kind = _kind(registered[name]) or Tensor
+        self._register(name, value, kind, replace=True)
+
+    def __delattr__(self, name):
+        super().__delattr__(name)
+        self._registered.pop(name, None)
+        self._non_persistent.discard(name)
+
+    # Walking the tree
+
+    def named_modules(self, memo=None, prefix="", remove_duplicate=True) -> Named[Module]:
+        """Yield (dotted name, module) for this module and all below it, a shared one once."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, child in self._registered.items():
+            if isinstance(child, Module):
+                yield from child.named_modules(memo, _join(prefix, name), remove_duplicate)
+
+    def _members(self, kind, prefix, recurse, remove_duplicate):
+        seen = set()
+        modules = self.named_modules(None, prefix, remove_duplicate)
+        for path, module in modules if recurse else [(prefix, self)]:
+            for name, value in module._registered.items():
+                if _kind(value) is kind and id(value) not in seen:
+                    if remove_duplicate:
+                        seen.add(id(value))
+                    yield _join(path, name), value
+
+    def named_parameters(self, prefix="", recurse=True, remove_duplicate=True) -> Named[Parameter]:
+        """Yield (dotted name, parameter), a shared one once."""
+        return self._members(Parameter, prefix, recurse, remove_duplicate)
+
+    def named_buffers(self, prefix="", recurse=True, remove_duplicate=True) -> Named[Tensor]:
+        """Yield (dotted name, buffer), a shared one once."""
+        return self._members(Tensor, prefix, recurse, remove_duplicate)
+
+    def named_children(self) -> Named[Module]:
+        """Yield (name, module) for the direct children, a shared one once."""
+        return self._members(Module, "", False, True)
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and all below it."""
+        return (module for _, module in self.named_modules())
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Yield every parameter once: what an optimizer takes."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Yield every buffer once."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def children(self) -> Iterator[Module]:
+        """Yield the direct children."""
+        return (child for _, child in self.named_children())
+
+    def get_submodule(self, target: str) -> Module:
+        """Return the module with this dotted name; "" is the module itself."""
+        return self._find(target, self.named_modules(remove_duplicate=False))
+
+    def get_parameter(self, target: str) -> Parameter:
+        """Return the parameter with this dotted name."""
+        return self._find(target, self.named_parameters(remove_duplicate=False))
+
+    def _find(self, target, named):
+        for name, value in named:
+            if name == target:
+                return value
+        raise AttributeError(f"{type(self).__name__} has no attribute `{target}`")
+
+    # State
+
+    def _state(self):
+        for path, module in self.named_modules(remove_duplicate=False):
+            for kind in (Parameter, Tensor):
+                for name, value in module._members(kind, "", False, False):
+                    if name not in module._non_persistent:
+                        yield _join(path, name), value
+
+    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
+        """Return every parameter and persistent buffer by dotted name, sharing memory."""
+        return OrderedDict((prefix + k, v if keep_vars else v.detach()) for k, v in self._state())
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True):
+        """Copy values into parameters and buffers; returns (missing_keys, unexpected_keys).
+
+        Raises RuntimeError, and copies nothing, if a shape differs or, when `strict`, a key.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        own = dict(self._state())
+        missing = [key for key in own if key not in state_dict]
+        unexpected = [key for key in state_dict if key not in own]
+        pairs = [(key, value, state_dict[key]) for key, value in own.items() if key in state_dict]
+        errors = []
+        for word, keys in ("Missing", missing), ("Unexpected", unexpected):
+            if strict and keys:
+                listed = ", ".join(f'"{key}"' for key in keys)
+                errors.append(f"{word} key(s) in state_dict: {listed}. ")
+        for key, value, given in pairs:
+            if not isinstance(given, Tensor):
+                errors.append(f"expected a Tensor for {key}, got {type(given).__name__}.")
+            elif given.shape != value.shape:
+                errors.append(
+                    f"size mismatch for {key}: copying a param with shape {given.shape} from "
+                    f"checkpoint, the shape in current model is {value.shape}."
+                )
+        if errors:
+            name = type(self).__name__
+            raise RuntimeError(
+                "\n\t".join([f"Error(s) in loading state_dict for {name}:", *errors])
+            )
+        with no_grad():
+            for _, value, given in pairs:
+                value.copy_(given)
+        return _IncompatibleKeys(missing, unexpected)
+
+    # Changing the whole tree
+
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call `fn` on every module, children first."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Put this module and all below it in training mode (or not)."""
+        if not isinstance(mode, bool):
+            raise ValueError(f"training mode is expected to be boolean, got {mode!r}")
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Put this module and all below it in evaluation mode."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Say whether the parameters are to be trained."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients of all parameters, or set them to zero in place."""
+        for parameter in self.parameters():
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad = parameter.grad.detach().zero_()
+
+    def to(self, device: Any = None, dtype: Any = None) -> Self:
+        """Move to a device, a dtype or both; a dtype (float only) leaves integer buffers alone.
+
+        Parameters stay the same objects, so an optimizer's references stay valid.
+        """
+        if device is not None and not isinstance(device, str):
+            device, dtype = None, getattr(device, "dtype", device)
+        if dtype is not None and as_dtype(dtype).kind != "f":
+            raise TypeError(f"dtype: expected a floating point dtype, got {dtype}")
+        tensors = list(chain(self.parameters(), self.buffers()))
+        for tensor in tensors + [t.grad for t in tensors if t.grad is not None]:
+            wanted = dtype if tensor.is_floating_point() else None
+            tensor.data = tensor.data.to(device=device, dtype=wanted)
+        return self
+
+    cpu = partialmethod(to, "cpu")
+    float = partialmethod(to, float32)
+    double = partialmethod(to, float64)
+
+    # Printing
+
+    def extra_repr(self) -> str:
+        """Return what to print between the parentheses; subclasses override it."""
+        return ""
+
+    def _children(self):
+        """(name, child) pairs; unlike named_children() a shared child comes as often as used."""
+        return [(k, v) for k, v in self._registered.items() if isinstance(v, Module)]
+
+    def _child_lines(self):
+        return [f"({name}): {child!r}" for name, child in self._children()]
+
+    def __repr__(self):
+        extra, children = self.extra_repr(), self._child_lines()
+        if children or "\n" in extra:
+            lines = "\n".join(filter(None, [extra, *children])).replace("\n", "\n  ")
+            extra = f"\n  {lines}\n"
+        return f"{type(self).__name__}({extra})"
+
+
+_KINDS: dict[type, str] = {Parameter: "parameter", Module: "module", Tensor: "buffer"}
+
+
+def _kind(value):
+    """What a registered value is: its key in _KINDS, a Parameter being no buffer, or None."""
+    return next((kind for kind in _KINDS if isinstance(value, kind)), None)
+
+
+def _join(prefix, name):
+    return f"{prefix}.{name}" if prefix else name
+
+
+class _ModuleRow(Module):
+    """What Sequential and ModuleList share: child modules in order, indexed as in a list."""
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter([child for _, child in self._children()])
+
+    def __len__(self):
+        return len(self._children())
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return self._part(self._children()[index])
+        return list(self)[index]
+
+    def __setitem__(self, index, module):
+        self.add_module(self._children()[index][0], module)
+
+    def __delitem__(self, index):
+        modules = list(self)
+        del modules[index]
+        self._refill(modules)
+
+    def _refill(self, modules):
+        for name, _ in self._children():
+            delattr(self, name)
+        self.extend(modules)
+
+    def append(self, module: Module) -> Self:
+        """Add a module at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Add modules at the end."""
+        for module in modules:
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> None:
+        """Add a module before position `index`."""
+        self._refill([*list(self)[:index], module, *list(self)[index:]])
+
+
+class Sequential(_ModuleRow):
+    """Modules called one after another; takes them in order, or one OrderedDict of names."""
+
+    def __init__(self, *modules: Module | OrderedDict[str, Module]):
+        super().__init__()
+        named = enumerate(modules)
+        if len(modules) == 1 and isinstance(modules[0], OrderedDict):
+            named = modules[0].items()
+        for name, module in named:
+            self.add_module(str(name), module)
+
+    def _part(self, children):
+        return type(self)(OrderedDict(children))
+
+    def forward(self, input):
+        for module in self:
+            input = module(input)
+        return input
+
+
+class ModuleList(_ModuleRow):
+    """Modules in a list, to be called as its owner likes."""
+
+    def __init__(self, modules: Iterable[Module] | None = None):
+        super().__init__()
+        self.extend(modules or ())
+
+    def _part(self, children):
+        return type(self)(child for _, child in children)
+
+    def _child_lines(self):
+        start, lines = 0, []
+        for text, equal in groupby(map(repr, self)):
+            last = start + len(list(equal)) - 1
+            count = last - start + 1
+            lines.append(
+                f"({start}-{last}): {count} x {text}" if count > 1 else f"({start}): {text}"
+            )
+            start = last + 1
+        return lines
+
+
+class ModuleDict(Module, MutableMapping):
+    """Modules by name, to be called as its owner likes."""
+
+    __eq__, __hash__ = Module.__eq__, Module.__hash__  # a Mapping compares contents
+
+    def __init__(self, modules: Mapping[str, Module] | None = None):
+        super().__init__()
+        self.update(modules or {})
+
+    def __getitem__(self, name):
+        return self._registered[name]
+
+    def __setitem__(self, name, module):
+        self.add_module(name, module)
+
+    def __delitem__(self, name):
+        del self._registered[name], self.__dict__[name]
+
+    def __iter__(self):
+        return iter(self._registered)
+
+    def __len__(self):
+        return len(self._registered)

@@ -1,0 +1,341 @@
+"""Elementwise operations. `g` is the gradient of the result; slopes at kinks are PyTorch's."""
+
+import math
+
+import numpy as np
+
+from .op import op
+
+
+def _zero(g):
+    return g * 0.0
+
+
+@op(lambda g: g, lambda g, alpha: g if alpha == 1 else g * alpha, promote="common")
+def add(input, other, alpha=1):
+    """input + alpha * other."""
+    return np.add(input, other if alpha == 1 else other * alpha)
+
+
+@op(lambda g: g, lambda g, alpha: g * -alpha, promote="common")
+def sub(input, other, alpha=1):
+    """input - alpha * other."""
+    return np.subtract(input, other if alpha == 1 else other * alpha)
+
+
+@op(lambda g, other: g * other, lambda g, input: g * input, promote="common")
+def mul(input, other):
+    """input * other."""
+    return np.multiply(input, other)
+
+
+@op(lambda g, other: g / other, lambda g, out, other: -(g * out / other), promote="float")
+def _div(input, other):
+    return np.divide(input, other)
+
+
+def div(input, other, *, rounding_mode=None):
+    """input / other; rounding_mode "floor" or "trunc" rounds the quotient and keeps integers."""
+    if rounding_mode is None:
+        return _div(input, other)
+    if rounding_mode == "floor":
+        return floor_divide(input, other)
+    if rounding_mode == "trunc":
+        return trunc(_div(input, other))
+    raise RuntimeError(
+        f"rounding_mode: expected None, 'trunc' or 'floor', got {rounding_mode!r}"
+    )  # fmt: skip
+
+
+@op(None, None, promote="common")
+def floor_divide(input, other):
+    """The quotient rounded towards minus infinity; not differentiable."""
+    return np.floor_divide(input, other)
+
+
+@op(
+    lambda g: g,
+    lambda g, input, other: -(g * floor(input / other)),
+    promote="common",
+)
+def remainder(input, other):
+    """input - floor(input / other) * other: the sign follows `other`, as Python's %."""
+    return np.remainder(input, other)
+
+
+def _pow_slope(g, input, exponent):
+    slope = exponent * input ** (exponent - 1)
+    if isinstance(exponent, (int, float)):
+        return g * slope if exponent != 0 else _zero(g * input)
+    return g * where(exponent == 0, 0.0, slope)  # not 0 * inf where input is 0
+
+
+@op(
+    _pow_slope,
+    lambda g, out, input, exponent: (
+        g * where((input == 0) & (exponent >= 0), 0.0, out * log(_tensor_like(input, exponent)))
+    ),
+    promote="common",
+)
+def pow(input, exponent):
+    """input ** exponent."""
+    return np.power(input, exponent)
+
+
+def _tensor_like(number, like):
+    """A Python number as what `like` is, so that functions of it can be taken."""
+    return number if hasattr(number, "shape") else like * 0 + number
+
+
+@op(lambda g: -g, promote="common")
+def neg(input):
+    """-input."""
+    return np.negative(input)
+
+
+@op(lambda g, input: g * sign(input), promote="common")
+def abs(input):
+    """|input|; the slope at 0 is 0."""
+    return np.absolute(input)
+
+
+@op(_zero, promote="common")
+def sign(input):
+    """-1, 0 or 1."""
+    return np.sign(input) if input.dtype != bool else input
+
+
+@op(lambda g, out: g * out, promote="float")
+def exp(input):
+    """e to the input."""
+    return np.exp(input)
+
+
+@op(lambda g, input: g / input, promote="float")
+def log(input):
+    """The natural logarithm; -inf at 0, NaN below."""
+    return np.log(input)
+
+
+@op(lambda g, input: g / (input + 1), promote="float")
+def log1p(input):
+    """log(1 + input), accurate near 0."""
+    return np.log1p(input)
+
+
+@op(lambda g, out: g * (out + 1), promote="float")
+def expm1(input):
+    """exp(input) - 1, accurate near 0."""
+    return np.expm1(input)
+
+
+@op(lambda g, input: g / (input * math.log(2)), promote="float")
+def log2(input):
+    """The logarithm to base 2."""
+    return np.log2(input)
+
+
+@op(lambda g, out: g / (out + out), promote="float")
+def sqrt(input):
+    """The square root; NaN below 0."""
+    return np.sqrt(input)
+
+
+@op(lambda g, out: g * out**3 * -0.5, promote="float")
+def rsqrt(input):
+    """1 / sqrt(input)."""
+    return 1 / np.sqrt(input)
+
+
+@op(lambda g, input: g * (input + input), promote="common")
+def square(input):
+    """input²."""
+    return np.square(input)
+
+
+@op(lambda g, out: -(g * out * out), promote="float")
+def reciprocal(input):
+    """1 / input."""
+    return 1 / input
+
+
+@op(lambda g, input: g * cos(input), promote="float")
+def sin(input):
+    """The sine of an angle in radians."""
+    return np.sin(input)
+
+
+@op(lambda g, input: -(g * sin(input)), promote="float")
+def cos(input):
+    """The cosine of an angle in radians."""
+    return np.cos(input)
+
+
+@op(lambda g, out: g * (1 + out * out), promote="float")
+def tan(input):
+    """The tangent of an angle in radians."""
+    return np.tan(input)
+
+
+@op(lambda g, out: g * (1 - out * out), promote="float")
+def tanh(input):
+    """The hyperbolic tangent."""
+    return np.tanh(input)
+
+
+@op(lambda g, out: g * ((1 - out) * out), promote="float")
+def sigmoid(input):
+    """1 / (1 + exp(-input)); exact limits at ±inf."""
+    return 1 / (1 + np.exp(-input))
+
+
+@op(lambda g, out: where(out <= 0, 0.0, g), promote="common")
+def relu(input):
+    """max(input, 0); the slope at 0 is 0."""
+    return np.maximum(input, 0)
+
+
+@op(lambda g, input, negative_slope: where(input > 0, g, g * negative_slope), promote="common")
+def leaky_relu(input, negative_slope=0.01):
+    """input where it is positive, else negative_slope * input."""
+    return np.where(input > 0, input, input * negative_slope)
+
+
+@op(
+    lambda g, input, alpha: where(input > 0, g, g * alpha * exp(minimum(input, 0.0))),
+    promote="common",
+)
+def elu(input, alpha=1.0):
+    """input where it is positive, else alpha * (exp(input) - 1)."""
+    return np.where(input > 0, input, alpha * np.expm1(np.minimum(input, 0)))
+
+
+def silu(input):
+    """input * sigmoid(input)."""
+    return input * sigmoid(input)
+
+
+@op(
+    lambda g, input, beta, threshold: where(
+        input * beta > threshold, g, g * sigmoid(input * beta)
+    ),
+    promote="common",
+)
+def softplus(input, beta=1.0, threshold=20.0):
+    """log(1 + exp(beta * input)) / beta; the identity where beta * input > threshold."""
+    z = input * beta
+    smooth = (np.maximum(z, 0) + np.log1p(np.exp(-np.absolute(z)))) / beta
+    return np.where(z > threshold, input, smooth)
+
+
+@op(
+    lambda g, input, other: where(input < other, 0.0, where(input == other, g / 2, g)),
+    lambda g, input, other: where(other < input, 0.0, where(input == other, g / 2, g)),
+    promote="common",
+)
+def maximum(input, other):
+    """The larger of the two, NaN if either is; a tie sends half the gradient to each."""
+    return np.maximum(input, other)
+
+
+@op(
+    lambda g, input, other: where(input > other, 0.0, where(input == other, g / 2, g)),
+    lambda g, input, other: where(other > input, 0.0, where(input == other, g / 2, g)),
+    promote="common",
+)
+def minimum(input, other):
+    """The smaller of the two, NaN if either is; a tie sends half the gradient to each."""
+    return np.minimum(input, other)
+
+
+def _above(input, min):
+    return True if min is None else input >= min
+
+
+def _below(input, max):
+    return True if max is None else input <= max
+
+
+@op(
+    lambda g, input, min, max: where(
+        (input != input) | (_above(input, min) & _below(input, max)), g, 0.0
+    ),
+    lambda g, input, min, max: where((input < min) & _below(min, max), g, 0.0),
+    lambda g, input, min, max: where((input > max) | ~_above(max, min), g, 0.0),
+    promote="common",
+)
+def clamp(input, min=None, max=None):
+    """input, but no less than `min` and no more than `max` (numbers, Tensors or None)."""
+    if min is None and max is None:
+        raise RuntimeError("clamp(): at least one of 'min' or 'max' must not be None")
+    out = input if min is None else np.maximum(input, min)
+    return out if max is None else np.minimum(out, max)
+
+
+@op(
+    None,
+    lambda g, condition: where(condition, g, 0.0),
+    lambda g, condition: where(condition, 0.0, g),
+    promote="where",
+)
+def where(condition, input, other):
+    """input where condition, else other."""
+    return np.where(condition, input, other)
+
+
+@op(_zero, promote="common")
+def floor(input):
+    """The largest integer not above."""
+    return np.floor(input)
+
+
+@op(_zero, promote="common")
+def ceil(input):
+    """The smallest integer not below."""
+    return np.ceil(input)
+
+
+@op(_zero, promote="common")
+def trunc(input):
+    """The integer part."""
+    return np.trunc(input)
+
+
+@op(_zero, promote="common")
+def round(input, decimals=0):
+    """The nearest number with so many decimals; halves go to the even neighbour."""
+    return np.round(input, decimals)
+
+
+def _without_gradient(function, inputs, doc, promote=None):
+    """An operation straight from a NumPy function of one or two arrays."""
+    if inputs == 1:
+
+        def forward(input):
+            return function(input)
+    else:
+
+        def forward(input, other):
+            return function(input, other)
+
+    forward.__name__, forward.__doc__ = function.__name__, doc
+    return op(*[None] * inputs, promote=promote)(forward)
+
+
+eq = _without_gradient(np.equal, 2, "input == other.", "common")
+ne = _without_gradient(np.not_equal, 2, "input != other.", "common")
+lt = _without_gradient(np.less, 2, "input < other.", "common")
+le = _without_gradient(np.less_equal, 2, "input <= other.", "common")
+gt = _without_gradient(np.greater, 2, "input > other.", "common")
+ge = _without_gradient(np.greater_equal, 2, "input >= other.", "common")
+logical_and = _without_gradient(np.logical_and, 2, "Both are nonzero.")
+logical_or = _without_gradient(np.logical_or, 2, "At least one is nonzero.")
+logical_xor = _without_gradient(np.logical_xor, 2, "Just one is nonzero.")
+logical_not = _without_gradient(np.logical_not, 1, "Is zero.")
+bitwise_and = _without_gradient(np.bitwise_and, 2, "input & other, bools or integers.", "common")
+bitwise_or = _without_gradient(np.bitwise_or, 2, "input | other, bools or integers.", "common")
+bitwise_xor = _without_gradient(np.bitwise_xor, 2, "input ^ other, bools or integers.", "common")
+bitwise_not = _without_gradient(np.invert, 1, "~input, bools or integers.")
+isnan = _without_gradient(np.isnan, 1, "Is NaN.")
+isinf = _without_gradient(np.isinf, 1, "Is plus or minus infinity.")
+isfinite = _without_gradient(np.isfinite, 1, "Is neither infinite nor NaN.")

@@ -1,0 +1,91 @@
+"""Reading and writing at indices: one operation reads, one adds, one assigns."""
+
+import numpy as np
+
+from .elementwise import where
+from .op import op
+from .shape import reshape
+
+
+@op(lambda g, shape, index: put(g, shape, index), view=True)
+def getitem(input, index):
+    """input[index]: ints, slices, None, Ellipsis, boolean masks, integer arrays."""
+    return input[index]
+
+
+@op(lambda g, index: getitem(g, index))
+def put(input, size, index):
+    """Zeros of the given size with `input` added at `index`; repeated positions add up."""
+    out = np.zeros(size, input.dtype)
+    if _repeats(index):
+        np.add.at(out, index, input)
+    else:
+        out[index] = input
+    return out
+
+
+def _repeats(index):
+    """Whether an index may name one position twice: only integer arrays can."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(getattr(i, "dtype", None) is not None and i.dtype.kind in "iu" for i in parts)
+
+
+@op(
+    lambda g, index: assign(g, 0.0, index),
+    lambda g, index: getitem(g, index),
+    promote="first",
+)
+def assign(input, value, index):
+    """A copy of `input` in which input[index] is `value`."""
+    out = np.array(input)
+    out[index] = value
+    return out
+
+
+def index_select(input, dim, index):
+    """The slices of `input` at the given positions along `dim`; `index` is 1-d int."""
+    return getitem(input, (slice(None),) * (dim % input.ndim) + (_raw(index),))
+
+
+def _raw(index):
+    return getattr(index, "array", index)
+
+
+def take_along_dim(input, indices, dim=None):
+    """Elements picked along `dim` by `indices`, broadcast against `input` elsewhere."""
+    indices = _raw(indices)
+    if dim is None:
+        return getitem(reshape(input, (-1,)), indices.reshape(-1))
+    dim %= input.ndim
+    shape = np.broadcast_shapes(
+        *(x.shape[:dim] + (1,) + x.shape[dim + 1 :] for x in (input, indices))
+    )
+    grid = list(np.ogrid[tuple(map(slice, shape))])
+    for axis, n in enumerate(input.shape):
+        if axis != dim and n == 1:
+            grid[axis] = np.zeros_like(grid[axis])
+    grid[dim] = np.broadcast_to(indices, (*shape[:dim], indices.shape[dim], *shape[dim + 1 :]))
+    return getitem(input, tuple(grid))
+
+
+def gather(input, dim, index):
+    """out[i][j] = input[index[i][j]][j] for dim 0, and so on; `index` may be smaller."""
+    index = _raw(index)
+    if index.ndim != input.ndim:
+        raise RuntimeError(
+            "Index tensor must have the same number of dimensions as input tensor: got "
+            f"{index.ndim} and {input.ndim}"
+        )
+    if index.size and (index.min() < 0 or index.max() >= input.shape[dim]):
+        bad = index[(index < 0) | (index >= input.shape[dim])][0]
+        raise RuntimeError(
+            f"index {bad} is out of bounds for dimension {dim} with size {input.shape[dim]}"
+        )
+    grid = list(np.ogrid[tuple(map(slice, index.shape))])
+    grid[dim] = index
+    return getitem(input, tuple(grid))
+
+
+def masked_fill(input, mask, value):
+    """`input` with `value` (a number or 0-d tensor) where `mask`."""
+    return where(mask, value, input)

@@ -1,0 +1,85 @@
+"""Matrix products; NumPy hands them to BLAS."""
+
+import numpy as np
+
+from .op import op
+from .shape import reshape, transpose
+
+
+@op(
+    lambda g, other: _matmul(g, transpose(other, -1, -2)),
+    lambda g, input: _matmul(transpose(input, -1, -2), g),
+    promote="same",
+)
+def _matmul(input, other):
+    if input.shape[-1] != other.shape[-2]:
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, input.shape))} and "
+            f"{'x'.join(map(str, other.shape))})"
+        )
+    return np.matmul(input, other)
+
+
+def matmul(input, other):
+    """The matrix product; vectors count as a row or a column, leading dimensions broadcast."""
+    if input.ndim == 0 or other.ndim == 0:
+        raise RuntimeError(
+            f"both arguments to matmul need to be at least 1D, but they are {input.ndim}D and "
+            f"{other.ndim}D"
+        )
+    if input.ndim > 1 and other.ndim > 1:
+        return _matmul(input, other)
+    a = reshape(input, (1, -1)) if input.ndim == 1 else input
+    b = reshape(other, (-1, 1)) if other.ndim == 1 else other
+    out = _matmul(a, b)
+    kept = out.shape[:-2] + out.shape[-2:-1] * (input.ndim > 1) + out.shape[-1:] * (other.ndim > 1)
+    return reshape(out, tuple(kept))
+
+
+def _ranked(name, *ranks):
+    """The matrix product for operands of just these ranks."""
+
+    def product(input, other):
+        if (input.ndim, other.ndim) != ranks:
+            raise RuntimeError(
+                f"{name}: expected {ranks[0]}D and {ranks[1]}D tensors, got {input.ndim}D and "
+                f"{other.ndim}D; matmul takes any"
+            )
+        if ranks == (3, 3) and input.shape[0] != other.shape[0]:
+            raise RuntimeError(f"bmm: batch sizes {input.shape[0]} and {other.shape[0]} differ")
+        return matmul(input, other)
+
+    product.__name__, product.__doc__ = name, f"matmul for {ranks[0]}-d by {ranks[1]}-d tensors."
+    return product
+
+
+mm, bmm = _ranked("mm", 2, 2), _ranked("bmm", 3, 3)
+mv, dot = _ranked("mv", 2, 1), _ranked("dot", 1, 1)
+
+
+def outer(input, vec2):
+    """The products of every pair of elements of two vectors."""
+    if (input.ndim, vec2.ndim) != (1, 1):
+        raise RuntimeError(f"outer: expected 1D tensors, got {input.ndim}D and {vec2.ndim}D")
+    return reshape(input, (-1, 1)) * vec2
+
+
+def _rows(x):
+    return reshape(x, (-1, x.shape[-1])) if x.ndim != 2 else x
+
+
+@op(
+    lambda g, weight: matmul(g, weight),
+    lambda g, input: _matmul(transpose(_rows(g), 0, 1), _rows(input)),
+    lambda g: g,
+    promote="same",
+)
+def linear(input, weight, bias=None):
+    """input (..., in) @ weight (out, in).T + bias (out) -> (..., out)."""
+    if input.shape[-1:] != weight.shape[-1:]:
+        raise RuntimeError(
+            f"linear(): input of shape {input.shape} does not fit weight of shape {weight.shape}: "
+            f"the last dimension must be {weight.shape[-1]}"
+        )
+    out = np.matmul(input, weight.T)
+    return out if bias is None else np.add(out, bias, out=out)

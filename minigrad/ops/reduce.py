@@ -1,0 +1,275 @@
+"""Reductions. `dim` is None (all), an int or several; `keepdim` leaves the reduced axes as 1."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import elementwise as ew
+from .index import take_along_dim
+from .op import op
+from .shape import broadcast_to, flip, reshape, unsqueeze
+
+
+class Extremes(NamedTuple):
+    """What max, min and their kin return along a dimension."""
+
+    values: Any
+    indices: Any
+
+
+def _kept(x, shape, dim):
+    """A reduced `x` with its reduced axes put back as 1, so that it broadcasts against `shape`."""
+    axes = range(len(shape)) if dim is None else [d % len(shape) for d in _axes(dim)] if shape else ()
+    return reshape(x, tuple(1 if i in axes else n for i, n in enumerate(shape)))
+
+
+def _axes(dim):
+    return None if dim is None else (dim,) if isinstance(dim, int) else tuple(dim) or None
+
+
+def _count(shape, dim):
+    axes = range(len(shape)) if _axes(dim) is None else _axes(dim) if shape else ()
+    return int(np.prod([shape[d] for d in axes], dtype=np.int64))
+
+
+def _spread(g, shape, dim):
+    """Hand a reduction's gradient to every element it was made of."""
+    return broadcast_to(_kept(g, shape, _axes(dim)), shape)
+
+
+@op(_spread)
+def sum(input, dim=None, keepdim=False, dtype=None):
+    """The sum; integers and bools are summed as int64."""
+    if dtype is None and input.dtype.kind in "biu":
+        dtype = np.int64
+    return input.sum(axis=_axes(dim), keepdims=keepdim, dtype=dtype)
+
+
+@op(lambda g, shape, dim: _spread(g, shape, dim) / _count(shape, dim))
+def mean(input, dim=None, keepdim=False, dtype=None):
+    """The arithmetic mean of floats; NaN of nothing."""
+    if (input.dtype if dtype is None else np.dtype(dtype)).kind != "f":
+        raise RuntimeError(
+            "mean(): could not infer output dtype. Input dtype must be a floating point dtype: "
+            f"got {input.dtype}; convert with .float() or pass dtype="
+        )
+    total = input.sum(axis=_axes(dim), keepdims=keepdim, dtype=dtype)
+    return total / total.dtype.type(_count(input.shape, dim))
+
+
+def _others(input, dim):
+    """For each element, the product of the others along `dim` (exact where some are 0)."""
+    n, last = input.shape[dim], input.ndim
+    eye = np.eye(n, dtype=bool).reshape((n,) + (1,) * (last - 1 - dim % last) + (n,))
+    rows = unsqueeze(input, -1).swapaxes(dim % last, -1)  # (..., 1, ..., n): a copy per element
+    return prod(ew.where(eye, 1.0, rows), -1)
+
+
+def _prod_gradient(g, shape, out, input, dim, keepdim):
+    if dim is None:
+        return reshape(g * _others(reshape(input, (-1,)), 0), shape)
+    return _kept(g, shape, (dim,)) * _others(input, dim)
+
+
+@op(_prod_gradient)
+def prod(input, dim=None, keepdim=False, dtype=None):
+    """The product; integers and bools are multiplied as int64."""
+    if dtype is None and input.dtype.kind in "biu":
+        dtype = np.int64
+    return input.prod(axis=dim, keepdims=keepdim, dtype=dtype)
+
+
+def _share(g, shape, out, input, dim, keepdim):
+    """Ties share the gradient of an extreme evenly."""
+    hit = input == _kept(out, shape, _axes(dim))
+    return _kept(g, shape, _axes(dim)) * hit / hit.sum(axis=_axes(dim), keepdims=True)
+
+
+def _of_something(input, dim, name):
+    if input.size == 0 and (dim is None or _count(input.shape, dim) == 0):
+        raise IndexError(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0, with a "
+            f"non-zero size: got shape {input.shape}, dim {dim}"
+        )
+
+
+@op(_share)
+def amax(input, dim=(), keepdim=False):
+    """The largest value, NaN if any is; ties share the gradient."""
+    _of_something(input, _axes(dim), "amax")
+    return input.max(axis=_axes(dim), keepdims=keepdim)
+
+
+@op(_share)
+def amin(input, dim=(), keepdim=False):
+    """The smallest value, NaN if any is; ties share the gradient."""
+    _of_something(input, _axes(dim), "amin")
+    return input.min(axis=_axes(dim), keepdims=keepdim)
+
+
+@op(None)
+def argmax(input, dim=None, keepdim=False):
+    """The position of the largest value (the first of ties, a NaN before all), int64."""
+    _of_something(input, dim, "argmax")
+    return input.argmax(axis=dim, keepdims=keepdim)
+
+
+@op(None)
+def argmin(input, dim=None, keepdim=False):
+    """The position of the smallest value (the first of ties, a NaN before all), int64."""
+    _of_something(input, dim, "argmin")
+    return input.argmin(axis=dim, keepdims=keepdim)
+
+
+def _extreme(input, dim, keepdim, all_of, pairwise, position):
+    if dim is None:
+        return all_of(input)
+    if not isinstance(dim, int):
+        return pairwise(input, dim)
+    indices = position(input, dim, True) if input.ndim else position(input)
+    values = take_along_dim(input, indices, dim) if input.ndim else input
+    if keepdim or not input.ndim:
+        return Extremes(values, indices)
+    return Extremes(values.squeeze(dim), indices.squeeze(dim))
+
+
+def max(input, dim=None, keepdim=False):
+    """max(x): the largest value. max(x, dim): (values, indices). max(x, y): as maximum."""
+    return _extreme(input, dim, keepdim, amax, ew.maximum, argmax)
+
+
+def min(input, dim=None, keepdim=False):
+    """min(x): the smallest value. min(x, dim): (values, indices). min(x, y): as minimum."""
+    return _extreme(input, dim, keepdim, amin, ew.minimum, argmin)
+
+
+def _deviation(input, dim):
+    return input - mean(input, dim, True)
+
+
+def _correct(shape, dim, correction):
+    return np.maximum(_count(shape, dim) - correction, 0)
+
+
+@op(
+    lambda g, shape, input, dim, correction: (
+        _spread(g, shape, dim) * _deviation(input, dim) * 2 / float(_correct(shape, dim, correction))
+    )
+)
+def _var(input, dim, correction, keepdim):
+    return _variance(input, dim, correction, keepdim)
+
+
+def _variance(input, dim, correction, keepdim):
+    """NumPy's var, but NaN or inf without a warning where too few elements are left."""
+    if input.dtype.kind != "f":
+        raise RuntimeError(f"std and var only support floating point dtypes, got {input.dtype}")
+    axes, left = _axes(dim), input.dtype.type(_correct(input.shape, dim, correction))
+    center = input.sum(axis=axes, keepdims=True) / input.dtype.type(_count(input.shape, dim))
+    return np.square(input - center).sum(axis=axes, keepdims=keepdim) / left
+
+
+@op(
+    lambda g, shape, out, input, dim, correction: (
+        _spread(ew.where(out == 0, 0.0, g / out), shape, dim)
+        * _deviation(input, dim)
+        / float(_correct(shape, dim, correction))
+    )
+)
+def _std(input, dim, correction, keepdim):
+    return np.sqrt(_variance(input, dim, correction, keepdim))
+
+
+def _degrees(dim, unbiased, correction):
+    """PyTorch's two spellings, var(unbiased) and var(dim, unbiased), beside `correction`."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    return dim, int(unbiased) if unbiased is not None else 1 if correction is None else correction
+
+
+def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """The variance, divided by n - correction (1 unless given)."""
+    return _var(input, *_degrees(dim, unbiased, correction), keepdim)
+
+
+def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """The standard deviation, from the variance with divisor n - correction (1 unless given)."""
+    return _std(input, *_degrees(dim, unbiased, correction), keepdim)
+
+
+@op(None)
+def any(input, dim=None, keepdim=False):
+    """Whether any element is nonzero."""
+    return input.any(axis=_axes(dim), keepdims=keepdim)
+
+
+@op(None)
+def all(input, dim=None, keepdim=False):
+    """Whether all elements are nonzero."""
+    return input.all(axis=_axes(dim), keepdims=keepdim)
+
+
+def _shift(input, dim):
+    """The largest value where it is finite, else 0: what exponentials are taken relative to."""
+    high = input.max(axis=_axes(dim), keepdims=True, initial=-np.inf)
+    return np.where(np.isfinite(high), high, input.dtype.type(0))
+
+
+@op(
+    lambda g, shape, out, input, dim: (
+        _spread(g, shape, dim) * ew.exp(input - _kept(out, shape, _axes(dim)))
+    ),
+    promote="float",
+)
+def logsumexp(input, dim, keepdim=False):
+    """log(sum(exp(input))) without overflow."""
+    shift, axes = _shift(input, dim), _axes(dim)
+    out = np.log(np.exp(input - shift).sum(axis=axes, keepdims=True)) + shift
+    return out if keepdim else out.squeeze(axes)
+
+
+@op(lambda g, out, dim: out * (g - sum(g * out, dim, True)), promote="float")
+def softmax(input, dim):
+    """exp(input) / sum(exp(input)) along `dim`."""
+    e = np.exp(input - input.max(axis=dim, keepdims=True, initial=-np.inf))
+    return e / e.sum(axis=dim, keepdims=True)
+
+
+@op(lambda g, out, dim: g - ew.exp(out) * sum(g, dim, True), promote="float")
+def log_softmax(input, dim):
+    """log(softmax(input)) along `dim`, without overflow or cancellation."""
+    shifted = input - input.max(axis=dim, keepdims=True, initial=-np.inf)
+    return shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))
+
+
+@op(lambda g, dim: flip(cumsum(flip(g, (dim,)), dim), (dim,)))
+def cumsum(input, dim):
+    """The running sum along `dim`; integers and bools are summed as int64."""
+    return input.cumsum(axis=dim, dtype=np.int64 if input.dtype.kind in "biu" else None)
+
+
+@op(
+    lambda g, shape, out, input, dim: (
+        input * _spread(ew.where(out == 0, 0.0, g / out), shape, dim)
+    )
+)
+def _norm2(input, dim, keepdim):
+    return np.sqrt(np.square(input).sum(axis=_axes(dim), keepdims=keepdim))
+
+
+def norm(input, p="fro", dim=None, keepdim=False):
+    """(sum |input|^p)^(1/p): p is a number, inf, -inf or "fro" (2, over all of `dim`)."""
+    if input.dtype.kind != "f":
+        raise RuntimeError(f"norm(): input dtype should be floating point, got {input.dtype}")
+    if p in ("fro", 2):
+        return _norm2(input, dim, keepdim)
+    size = ew.abs(input)
+    if p == np.inf:
+        return amax(size, dim, keepdim)
+    if p == -np.inf:
+        return amin(size, dim, keepdim)
+    if p == 0:
+        return sum(input != 0, dim, keepdim, input.dtype)
+    if p == 1:
+        return sum(size, dim, keepdim)
+    return sum(size**p, dim, keepdim) ** (1 / p)

@@ -1,0 +1,248 @@
+"""Operations that rearrange, cut and join. Where NumPy gives a view, so do they."""
+
+from functools import cache
+
+import numpy as np
+
+from .op import op
+
+
+def sizes(shape):
+    """Shapes and dims may be spelled f(2, 3) or f((2, 3)); either gives (2, 3)."""
+    return tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+
+
+@op(lambda g, shape: reshape(g, shape), view=True)
+def _reshape(input, new):
+    return input.reshape(new)
+
+
+def reshape(input, *shape):
+    """The same elements in another shape; one size may be -1. A view where possible."""
+    return _reshape(input, sizes(shape))
+
+
+def view(input, *shape):
+    """As reshape, but never a copy: RuntimeError where the layout would need one."""
+    out = reshape(input, *shape)
+    if not np.may_share_memory(*(getattr(x, "array", x) for x in (out, input))) and out.shape:
+        raise RuntimeError(
+            f"view size is not compatible with input tensor's size and stride: {sizes(shape)} of "
+            f"a tensor of shape {tuple(input.shape)}. Use .reshape(...) instead."
+        )
+    return out
+
+
+def flatten(input, start_dim=0, end_dim=-1):
+    """Merge the dimensions from start_dim to end_dim into one."""
+    shape = tuple(input.shape) or (1,)
+    start, end = start_dim % len(shape), end_dim % len(shape)
+    if start > end:
+        raise RuntimeError(
+            f"flatten() has invalid args: start_dim {start_dim} comes after end_dim {end_dim}"
+        )
+    return _reshape(input, (*shape[:start], int(np.prod(shape[start : end + 1])), *shape[end + 1 :]))
+
+
+@op(lambda g, shape: reshape(g, shape), view=True)
+def _squeeze(input, dim):
+    dims = range(input.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
+    return input.squeeze(tuple(d for d in dims if input.ndim and input.shape[d] == 1))
+
+
+def squeeze(input, dim=None):
+    """Drop the dimensions of size 1: all, one or several."""
+    return _squeeze(input, dim)
+
+
+@op(lambda g, shape: reshape(g, shape), view=True)
+def unsqueeze(input, dim):
+    """Insert a dimension of size 1 before `dim`."""
+    return np.expand_dims(input, dim)
+
+
+@op(lambda g, dim0, dim1: transpose(g, dim0, dim1), view=True)
+def transpose(input, dim0, dim1):
+    """Swap two dimensions."""
+    return input.swapaxes(dim0, dim1) if input.ndim else input
+
+
+def swapaxes(input, axis0, axis1):
+    """NumPy's name for transpose."""
+    return transpose(input, axis0, axis1)
+
+
+@op(lambda g, dims: _permute(g, tuple(np.argsort([d % len(dims) for d in dims]))), view=True)
+def _permute(input, dims):
+    return input.transpose(dims)
+
+
+def permute(input, *dims):
+    """Reorder the dimensions."""
+    return _permute(input, sizes(dims))
+
+
+def t(input):
+    """The transpose of a matrix; vectors and numbers are returned as they are."""
+    if input.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
+    return transpose(input, 0, 1) if input.ndim == 2 else input
+
+
+@op(lambda g: g, view=True)
+def broadcast_to(input, size):
+    """Repeat along new or size-1 dimensions without copying."""
+    return np.broadcast_to(input, size)
+
+
+def expand(input, *size):
+    """As broadcast_to; -1 keeps a dimension's size."""
+    size, old = sizes(size), input.shape
+    tail = len(size) - len(old)
+    return broadcast_to(
+        input, tuple(old[i - tail] if n == -1 and i >= tail else n for i, n in enumerate(size))
+    )
+
+
+@op(lambda g, shape, repeats: _fold(g, shape, repeats))
+def _repeat(input, repeats):
+    return np.tile(input, repeats)
+
+
+def _fold(g, shape, repeats):
+    """Sum the copies: split each axis into (copies, size) and add over the copies."""
+    padded = (1,) * (len(repeats) - len(shape)) + tuple(shape)
+    pairs = tuple(n for pair in zip(repeats, padded, strict=True) for n in pair)
+    return reshape(reshape(g, pairs).sum(axis=tuple(range(0, len(pairs), 2))), shape)
+
+
+def repeat(input, *repeats):
+    """Copies of the tensor along each dimension (NumPy's tile)."""
+    repeats = sizes(repeats)
+    if len(repeats) < input.ndim:
+        raise RuntimeError(
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+            f"tensor: got {len(repeats)} repeats for {input.ndim} dimensions"
+        )
+    return _repeat(input, repeats)
+
+
+def tile(input, *dims):
+    """As repeat, with 1 filled in for missing leading dimensions."""
+    dims = sizes(dims)
+    return _repeat(input, (1,) * (input.ndim - len(dims)) + tuple(dims))
+
+
+def narrow(input, dim, start, length):
+    """The part from `start` of the given length along `dim`, a view."""
+    return input[(slice(None),) * (dim % input.ndim) + (slice(start, start + length),)]
+
+
+@cache
+def _join(n):
+    """The n-ary concatenation: each input's gradient is its own part."""
+
+    def formula(i):
+        return lambda g, dim, bounds: narrow(g, dim, bounds[i], bounds[i + 1] - bounds[i])
+
+    names = ", ".join(f"x{i}" for i in range(n))
+    scope = {"np": np}
+    exec(f"def cat({names}, dim, bounds): return np.concatenate([{names}], dim)", scope)
+    return op(*map(formula, range(n)), promote="common")(scope["cat"])
+
+
+def cat(tensors, dim=0):
+    """Join tensors along an existing dimension."""
+    tensors = tuple(tensors)
+    if not tensors:
+        raise ValueError("cat(): expected a non-empty list of Tensors")
+    if any(not x.ndim for x in tensors):
+        raise RuntimeError("zero-dimensional tensor cannot be concatenated")
+    rank = max(x.ndim for x in tensors)
+    tensors = tuple(x for x in tensors if x.shape != (0,) or rank == 1)  # PyTorch's old empties
+    bounds = (0, *np.cumsum([x.shape[dim] for x in tensors]).tolist())
+    return _join(len(tensors))(*tensors, dim, bounds)
+
+
+def stack(tensors, dim=0):
+    """Join tensors of one shape along a new dimension."""
+    tensors = tuple(tensors)
+    if len({tuple(x.shape) for x in tensors}) > 1:
+        raise RuntimeError(
+            "stack expects each tensor to be equal size, but got "
+            + ", ".join(str(tuple(x.shape)) for x in tensors)
+        )
+    return cat([unsqueeze(x, dim) for x in tensors], dim)
+
+
+def split(tensor, split_size_or_sections, dim=0):
+    """Views of consecutive parts: of a given size, or of the sizes in a list."""
+    n, sections = tensor.shape[dim], split_size_or_sections
+    if isinstance(sections, int):
+        sections = [min(sections, n - start) for start in range(0, n, sections)] or [0]
+    elif sum(sections) != n:
+        raise RuntimeError(
+            f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at "
+            f"dimension {dim}), but got split_sizes={list(sections)}"
+        )
+    starts = np.cumsum([0, *sections]).tolist()
+    return tuple(narrow(tensor, dim, a, k) for a, k in zip(starts, sections, strict=False))
+
+
+def chunk(input, chunks, dim=0):
+    """Split into at most `chunks` views of equal size (the last may be smaller)."""
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    return split(input, max(1, -(-input.shape[dim] // chunks)), dim)
+
+
+def unbind(input, dim=0):
+    """The slices along `dim`, as a tuple of views."""
+    before = (slice(None),) * (dim % input.ndim)
+    return tuple(input[(*before, i)] for i in range(input.shape[dim]))
+
+
+@op(lambda g, dims: _flip(g, dims))
+def _flip(input, dims):
+    return np.ascontiguousarray(np.flip(input, dims))
+
+
+def flip(input, *dims):
+    """Reverse the order along the given dimensions (a copy)."""
+    return _flip(input, sizes(dims))
+
+
+@op(lambda g, shifts, dims: roll(g, tuple(-s for s in _many(shifts)), dims))
+def roll(input, shifts, dims=None):
+    """Shift the elements along `dims` (or all of them, flattened), around the end."""
+    if dims is not None and len(_many(shifts)) != len(_many(dims)):
+        raise RuntimeError(f"shifts and dimensions must align. shifts: {shifts}, dims: {dims}")
+    return np.roll(input, shifts if dims is not None else sum(_many(shifts)), dims)
+
+
+def _many(x):
+    return (x,) if isinstance(x, int) else tuple(x)
+
+
+@op(lambda g, diagonal: tril(g, diagonal))
+def tril(input, diagonal=0):
+    """The lower triangle of a matrix (or batch of them), the rest 0."""
+    return np.tril(input, diagonal)
+
+
+@op(lambda g, diagonal: triu(g, diagonal))
+def triu(input, diagonal=0):
+    """The upper triangle of a matrix (or batch of them), the rest 0."""
+    return np.triu(input, diagonal)
+
+
+@op(lambda g: g)
+def clone(input):
+    """A copy that stays in the graph."""
+    return np.array(input)
+
+
+@op(lambda g: g, view=True)
+def contiguous(input):
+    """The tensor itself if its memory is in row order, else a copy that is."""
+    return np.ascontiguousarray(input) if input.ndim else input

@@ -1,0 +1,39 @@
+"""Adam, and Adam with the weight decay taken out of the gradient."""
+
+from ..kernels import optimizers
+from .optimizer import Optimizer, check
+
+
+class Adam(Optimizer):
+    """Steps of about `lr`, whatever the gradient's scale; weight_decay is an L2 term."""
+
+    rule, states = staticmethod(optimizers.adam), ("exp_avg", "exp_avg_sq")
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0):
+        check(lr >= 0, "learning rate", lr, "lr >= 0")
+        check(eps >= 0, "epsilon", eps, "eps >= 0")
+        for i, beta in enumerate(betas):
+            check(0 <= beta < 1, f"beta parameter at index {i}", beta, "0 <= beta < 1")
+        check(weight_decay >= 0, "weight_decay", weight_decay, "weight_decay >= 0")
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        )
+
+    def _decay(self, group):
+        """The L2 term's factor, and what the parameter shrinks by."""
+        return group["weight_decay"], 1.0
+
+    def numbers(self, group, t):
+        beta1, beta2 = group["betas"]
+        size, correction = group["lr"] / (1 - beta1**t), (1 - beta2**t) ** 0.5
+        return size, beta1, beta2, correction, group["eps"], *self._decay(group)
+
+
+class AdamW(Adam):
+    """Adam that shrinks parameters by lr * weight_decay instead of adding an L2 term."""
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+    def _decay(self, group):
+        return 0.0, 1 - group["lr"] * group["weight_decay"]

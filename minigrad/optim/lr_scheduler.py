@@ -1,0 +1,218 @@
+"""Learning rates that change from epoch to epoch: call scheduler.step() after each.
+
+A scheduler sets group["lr"] of every group in optimizer.param_groups, and group["initial_lr"],
+the rate it found there.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from types import FunctionType
+from typing import Any, Literal
+
+
+class LRScheduler:
+    """Base class: a subclass defines get_lr(), the rates of `last_epoch`, one per group."""
+
+    def __init__(self, optimizer: Any, last_epoch: int = -1):
+        if not hasattr(optimizer, "param_groups"):
+            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
+        for i, group in enumerate(optimizer.param_groups):
+            if last_epoch == -1:
+                group.setdefault("initial_lr", group["lr"])
+            elif "initial_lr" not in group:
+                raise KeyError(
+                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming with "
+                    f"last_epoch={last_epoch}: load the optimizer's state first"
+                )
+        self.optimizer, self.last_epoch = optimizer, last_epoch
+        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+        self._step_count = 0
+        self.step()
+
+    def get_lr(self) -> list[float]:
+        """Compute the rates for `last_epoch` from those now in the groups."""
+        raise NotImplementedError
+
+    def get_last_lr(self) -> list[float]:
+        """Return the rates now set, one per group."""
+        return self._last_lr
+
+    def step(self) -> None:
+        """Go to the next epoch and set its rates."""
+        self._step_count += 1
+        self.last_epoch += 1
+        self._set(self.get_lr())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything but the optimizer."""
+        return {name: value for name, value in vars(self).items() if name != "optimizer"}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what state_dict() returned."""
+        vars(self).update(state_dict)
+
+    def _current(self):
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def _set(self, rates):
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        self._last_lr = self._current()
+
+    def _is_first(self):
+        """Whether the step is the constructor's, which must not decay a resumed rate."""
+        return self._step_count == 1
+
+
+class LambdaLR(LRScheduler):
+    """The initial rate times lr_lambda(epoch); one function, or a list with one per group."""
+
+    def __init__(self, optimizer, lr_lambda: Callable | list[Callable], last_epoch=-1):
+        groups = len(optimizer.param_groups)
+        self.lr_lambdas = lr_lambda if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
+        if len(self.lr_lambdas) != groups:
+            raise ValueError(f"Expected {groups} lr_lambdas, but got {len(self.lr_lambdas)}")
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self):
+        pairs = zip(self.base_lrs, self.lr_lambdas, strict=True)
+        return [rate * function(self.last_epoch) for rate, function in pairs]
+
+    def state_dict(self):
+        """Return everything but the optimizer and plain functions: of callable objects, vars()."""
+        kept = [None if isinstance(f, FunctionType) else dict(vars(f)) for f in self.lr_lambdas]
+        return super().state_dict() | {"lr_lambdas": kept}
+
+    def load_state_dict(self, state_dict):
+        for function, kept in zip(self.lr_lambdas, state_dict["lr_lambdas"], strict=True):
+            vars(function).update(kept or {})
+        super().load_state_dict(state_dict | {"lr_lambdas": self.lr_lambdas})
+
+
+class MultiStepLR(LRScheduler):
+    """Multiply the rate by `gamma` at every epoch in `milestones`, twice if it is there twice."""
+
+    def __init__(self, optimizer, milestones: Iterable[int], gamma=0.1, last_epoch=-1):
+        self.milestones, self.gamma = sorted(milestones), gamma
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self):
+        factor = self.gamma ** self.milestones.count(self.last_epoch)
+        return [rate * factor for rate in self._current()]
+
+
+class StepLR(LRScheduler):
+    """Multiply the rate by `gamma` every `step_size` epochs."""
+
+    def __init__(self, optimizer, step_size: int, gamma=0.1, last_epoch=-1):
+        self.step_size, self.gamma = step_size, gamma
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self):
+        due = self.last_epoch > 0 and self.last_epoch % self.step_size == 0
+        return [rate * self.gamma if due else rate for rate in self._current()]
+
+
+class ExponentialLR(LRScheduler):
+    """Multiply the rate by `gamma` every epoch."""
+
+    def __init__(self, optimizer, gamma: float, last_epoch=-1):
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self):
+        return [rate if self._is_first() else rate * self.gamma for rate in self._current()]
+
+
+class CosineAnnealingLR(LRScheduler):
+    """Lower the rate along half a cosine to `eta_min` at epoch `T_max`, then back up, and so on."""
+
+    def __init__(self, optimizer, T_max: int, eta_min=0.0, last_epoch=-1):
+        self.T_max, self.eta_min = T_max, eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self):
+        if self._is_first():
+            return self._current()
+        epochs = self.last_epoch - 1, self.last_epoch
+        before, now = (1 + math.cos(math.pi * epoch / self.T_max) for epoch in epochs)
+        # A change of the rate by hand is kept: it enters the next rate as a factor, except where
+        # the cosine is at its lowest and leaves nothing to scale.
+        if (epochs[0] - self.T_max) % (2 * self.T_max) == 0:
+            return [
+                rate + (base - self.eta_min) * now / 2
+                for base, rate in zip(self.base_lrs, self._current(), strict=True)
+            ]
+        return [self.eta_min + (rate - self.eta_min) * now / before for rate in self._current()]
+
+
+class ReduceLROnPlateau(LRScheduler):
+    """Multiply the rate by `factor` once a metric has not improved for `patience` epochs.
+
+    An improvement passes the best value by `threshold`, relative to it or absolute
+    (`threshold_mode`), downwards for mode "min". After a reduction `cooldown` epochs do not count;
+    the rate stays above `min_lr` (a number, or a list with one per group), and changes of less
+    than `eps` are left out. factor < 1.
+    """
+
+    def __init__(
+        self,
+        optimizer,
+        mode: Literal["min", "max"] = "min",
+        factor=0.1,
+        patience=10,
+        threshold=1e-4,
+        threshold_mode: Literal["rel", "abs"] = "rel",
+        cooldown=0,
+        min_lr: float | list[float] = 0,
+        eps=1e-8,
+    ):
+        if factor >= 1:
+            raise ValueError(f"Factor should be < 1.0, got {factor}")
+        groups = len(optimizer.param_groups)
+        if isinstance(min_lr, list | tuple) and len(min_lr) != groups:
+            raise ValueError(f"expected {groups} min_lrs, got {len(min_lr)}")
+        if mode not in ("min", "max"):
+            raise ValueError(f"mode {mode} is unknown! Choose 'min' or 'max'")
+        if threshold_mode not in ("rel", "abs"):
+            raise ValueError(f"threshold mode {threshold_mode} is unknown! Choose 'rel' or 'abs'")
+        self.optimizer, self.last_epoch = optimizer, 0
+        self.mode, self.factor, self.patience, self.cooldown = mode, factor, patience, cooldown
+        self.threshold, self.threshold_mode = threshold, threshold_mode
+        self.min_lr, self.eps = min_lr, eps
+        self.best = math.inf if mode == "min" else -math.inf
+        self.num_bad_epochs = self.cooldown_counter = 0
+        self._last_lr = self._current()
+
+    def step(self, metrics) -> None:
+        """Take the epoch's metric (a number or a tensor of one element), and maybe reduce."""
+        current, self.last_epoch = float(metrics), self.last_epoch + 1
+        if self._is_better(current):
+            self.best, self.num_bad_epochs = current, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            self._reduce()
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+        self._last_lr = self._current()
+
+    def _is_better(self, value):
+        up = 1 if self.mode == "max" else -1
+        relative = self.threshold_mode == "rel"
+        goal = (
+            self.best * (1 + up * self.threshold) if relative else self.best + up * self.threshold
+        )
+        return up * value > up * goal
+
+    def _reduce(self):
+        rates = self._current()
+        floors = (
+            self.min_lr if isinstance(self.min_lr, list | tuple) else [self.min_lr] * len(rates)
+        )
+        reduced = [max(r * self.factor, floor) for r, floor in zip(rates, floors, strict=True)]
+        self._set(
+            new if old - new > self.eps else old for old, new in zip(rates, reduced, strict=True)
+        )

@@ -1,0 +1,142 @@
+"""What all optimizers share: parameter groups, states, and the loop over parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..autograd import enable_grad
+from ..kernels import cpu
+from ..tensor import Tensor
+
+
+def check(condition, name, value, expected):
+    """Raise ValueError in PyTorch's words unless a hyperparameter is in range."""
+    if not condition:
+        raise ValueError(f"Invalid {name} value: {value}; expected {expected}")
+
+
+class Optimizer:
+    """Steps parameters along their gradients, one fused kernel pass each.
+
+    A subclass names its scalar `rule` and its `states`, and gives the numbers of a step.
+    """
+
+    rule: staticmethod
+    states: tuple[str, ...]
+
+    def __init__(self, params, defaults):
+        if isinstance(params, Tensor):
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, "
+                "but got Tensor"
+            )
+        self.defaults, self.state, self.param_groups = defaults, {}, []
+        groups = [g[1] if isinstance(g, tuple) else g for g in params]
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict) -> None:
+        """Add parameters with options of their own: {"params": [...], "lr": ...}."""
+        params = param_group["params"]
+        params = [params] if isinstance(params, Tensor) else list(params)
+        known = {id(p) for group in self.param_groups for p in group["params"]}
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"optimizer can only optimize Tensors, but one of them is {type(p)}")
+            if not p.is_leaf:
+                raise ValueError("can't optimize a non-leaf Tensor")
+            if id(p) in known:
+                raise ValueError("some parameters appear in more than one parameter group")
+            known.add(id(p))
+        self.param_groups.append({**self.defaults, **param_group, "params": params})
+
+    def zero_grad(self, set_to_none=True):
+        """Forget the gradients (or, with set_to_none=False, fill them with 0)."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none or p.grad is None:
+                    p.grad = None
+                else:
+                    p.grad = Tensor.wrap(np.zeros_like(p.grad.array))
+
+    def needs(self, group) -> tuple[bool, ...]:
+        """Which of `states` this group's options use."""
+        return (True,) * len(self.states)
+
+    def numbers(self, group, t) -> tuple[float, ...]:
+        """What the rule wants as `h` in step t = 1, 2, ..."""
+        raise NotImplementedError
+
+    def step(self, closure=None):
+        """Update every parameter that has a gradient; returns closure()'s loss, if one is given."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            h_of = {}
+            needed = self.needs(group)
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state.get(p)
+                if state is None:
+                    state = self.state[p] = {"step": 0} | {
+                        name: Tensor.wrap(np.zeros(p.array.shape, p.array.dtype))
+                        for name, used in zip(self.states, needed, strict=True)
+                        if used
+                    }
+                t = state["step"] = state["step"] + 1
+                if t not in h_of:
+                    h_of[t] = tuple(map(float, self.numbers(group, t)))
+                states = [state[n].array if n in state else None for n in self.states]
+                states += [None] * (3 - len(states))
+                array = p.array if p.array.flags.c_contiguous else p.array.copy()
+                cpu.run_update(self.rule, array, p.grad.array, states, h_of[t])
+                if array is not p.array:
+                    p.array[...] = array
+                p.version[0] += 1
+        return loss
+
+    def state_dict(self) -> dict:
+        """States and options, with parameters numbered in order."""
+        order = [p for group in self.param_groups for p in group["params"]]
+        number = {id(p): i for i, p in enumerate(order)}
+        groups = [
+            {**group, "params": [number[id(p)] for p in group["params"]]}
+            for group in self.param_groups
+        ]
+        state = {number[id(p)]: dict(s) for p, s in self.state.items()}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Take over the states and options of an optimizer with groups of the same sizes."""
+        groups = state_dict["param_groups"]
+        sizes = [len(g["params"]) for g in groups]
+        if sizes != [len(g["params"]) for g in self.param_groups]:
+            raise ValueError(
+                "loaded state dict contains a parameter group that doesn't match the size of "
+                f"optimizer's group: got sizes {sizes}"
+            )
+        order = {}
+        for ours, theirs in zip(self.param_groups, groups, strict=True):
+            order |= dict(zip(theirs["params"], ours["params"], strict=True))
+            ours.update({k: v for k, v in theirs.items() if k != "params"})
+        self.state = {
+            order[int(i)]: {
+                name: v.to(order[int(i)].dtype).clone() if isinstance(v, Tensor) else v
+                for name, v in s.items()
+            }
+            for i, s in state_dict["state"].items()
+        }
+
+    def __repr__(self):
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
+        return "\n".join([*lines, ")"])

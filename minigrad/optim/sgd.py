@@ -1,0 +1,34 @@
+"""Stochastic gradient descent."""
+
+from ..kernels import optimizers
+from .optimizer import Optimizer, check
+
+
+class SGD(Optimizer):
+    """p -= lr * d, d the gradient, smoothed by momentum where asked for."""
+
+    rule, states = staticmethod(optimizers.sgd), ("momentum_buffer",)
+
+    def __init__(self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False):
+        check(lr >= 0, "learning rate", lr, "lr >= 0")
+        check(momentum >= 0, "momentum", momentum, "momentum >= 0")
+        check(weight_decay >= 0, "weight_decay", weight_decay, "weight_decay >= 0")
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+            },
+        )
+
+    def needs(self, group):
+        return (group["momentum"] != 0,)
+
+    def numbers(self, group, t):
+        take = 1 - group["dampening"] if t > 1 and group["momentum"] else 1
+        return group["lr"], group["weight_decay"], group["momentum"], take, group["nesterov"]

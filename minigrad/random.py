@@ -1,0 +1,98 @@
+"""Random tensors, and the one generator they come from unless given another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import dtypes
+from .creation import _finish, _shape
+from .tensor import Tensor
+
+
+class Generator:
+    """A stream of random numbers (PCG64). `numpy` is NumPy's generator underneath, locked per call.
+
+    The same seed gives the same numbers on every machine; they are not PyTorch's numbers.
+    """
+
+    def __init__(self, device="cpu"):
+        self.seed()
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the stream that belongs to `seed`, any integer; returns self."""
+        self._seed = int(seed)
+        self.numpy = np.random.Generator(np.random.PCG64(self._seed % 2**64))
+        return self
+
+    def seed(self) -> int:
+        """Start a stream nobody can predict; returns its seed."""
+        self.manual_seed(int(np.random.SeedSequence().entropy) % 2**64)
+        return self._seed
+
+    def initial_seed(self) -> int:
+        return self._seed
+
+    def get_state(self) -> dict:
+        """All that the stream depends on, for set_state."""
+        return self.numpy.bit_generator.state
+
+    def set_state(self, state: dict) -> None:
+        self.numpy.bit_generator.state = state
+
+
+default_generator = Generator().manual_seed(0)
+manual_seed = default_generator.manual_seed
+seed, initial_seed = default_generator.seed, default_generator.initial_seed
+
+
+def stream(generator=None) -> np.random.Generator:
+    """NumPy's generator under `generator`, or under the default one."""
+    return (generator or default_generator).numpy
+
+
+def rand(*size, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """Uniform on [0, 1)."""
+    array = stream(generator).random(_shape(size), dtypes.as_dtype(dtype or np.float32))
+    return _finish(array, device, requires_grad)
+
+
+def randn(*size, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """Standard normal."""
+    array = stream(generator).standard_normal(_shape(size), dtypes.as_dtype(dtype or np.float32))
+    return _finish(array, device, requires_grad)
+
+
+def randint(low, high=None, size=None, *, generator=None, dtype=None, device=None) -> Tensor:
+    """Integers from `low` (0 unless given) to `high` - 1: randint(high, size), as PyTorch's."""
+    if size is None:
+        low, high, size = 0, low, high
+    if high <= low:
+        raise RuntimeError(f"randint: expected low < high, got low={low} and high={high}")
+    dtype = dtypes.as_dtype(dtype or np.int64)
+    return _finish(stream(generator).integers(low, high, _shape(size)).astype(dtype), device)
+
+
+def randperm(n, *, generator=None, dtype=None, device=None) -> Tensor:
+    """0 ... n - 1 in random order."""
+    return _finish(stream(generator).permutation(n).astype(dtypes.as_dtype(dtype or np.int64)), device)
+
+
+def rand_like(input, *, dtype=None) -> Tensor:
+    """Uniform on [0, 1), in the shape and dtype of `input`."""
+    return rand(*input.shape, dtype=dtype or input.dtype)
+
+
+def randn_like(input, *, dtype=None) -> Tensor:
+    """Standard normal, in the shape and dtype of `input`."""
+    return randn(*input.shape, dtype=dtype or input.dtype)
+
+
+def _uniform_(self, a=0.0, b=1.0, *, generator=None):
+    return self.copy_(rand(*self.shape, generator=generator, dtype=self.dtype) * (b - a) + a)
+
+
+def _normal_(self, mean=0.0, std=1.0, *, generator=None):
+    return self.copy_(randn(*self.shape, generator=generator, dtype=self.dtype) * std + mean)
+
+
+Tensor.uniform_, Tensor.normal_ = _uniform_, _normal_

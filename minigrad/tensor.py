@@ -1,0 +1,684 @@
+"""Tensor: where operations meet the graph."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import dtypes
+from .autograd import graph
+from .autograd.graph import Node, is_grad_enabled
+from .ops import OPERATIONS, Op, elementwise, index, op
+from .printing import format_tensor
+
+# Other names PyTorch, NumPy and the array API standard know an operation by.
+ALIASES = {
+    "absolute": "abs", "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div",
+    "true_divide": "div", "negative": "neg", "power": "pow", "clip": "clamp", "fix": "trunc",
+    "equal_": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt",
+    "greater_equal": "ge", "concat": "cat", "concatenate": "cat", "permute_dims": "permute",
+    "expand_dims": "unsqueeze", "invert": "bitwise_not", "bitwise_invert": "bitwise_not",
+    "rint": "round", "mod": "remainder", "take_along_axis": "take_along_dim",
+}  # fmt: skip
+KEYWORDS = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "x2": "other"}
+
+
+class Size(tuple):
+    """A shape."""
+
+    def __repr__(self):
+        return f"minigrad.Size({list(self)})"
+
+    def numel(self):
+        return int(np.prod(self, dtype=np.int64))
+
+
+class Tensor:
+    """An n-dimensional array that remembers how it was computed.
+
+    `array` is the NumPy array underneath, which library code may read and write; `node` its place
+    in the graph (None: no gradient needed); `grad` the gradient that `backward()` collects, a
+    Tensor or None. Make one with `minigrad.tensor(data)`; `Tensor(array)` wraps without a copy.
+    """
+
+    __slots__ = ("__weakref__", "array", "grad", "node", "version", "view_of")
+
+    array: Any
+    grad: Tensor | None
+    node: Node | None
+    # A counter of in-place changes, shared with every Tensor on the same memory.
+    version: list[int]
+    # For a view: the Tensor that owns the memory, its node when the view was recorded, and the
+    # operations that lead from one to the other.
+    view_of: tuple | None
+
+    def __init__(self, array, requires_grad=False):
+        if not isinstance(array, np.ndarray):
+            raise TypeError(
+                f"Tensor(): expected a NumPy array, got {type(array).__name__}; "
+                "minigrad.tensor(data) converts lists and numbers"
+            )
+        dtypes.as_dtype(array.dtype, "array")
+        self.array, self.grad, self.node, self.version, self.view_of = array, None, None, [0], None
+        if requires_grad:
+            self.requires_grad_()
+
+    @staticmethod
+    def wrap(array, node=None) -> Tensor:
+        """A Tensor from an array we made: no checks. Numbers, as NumPy reduces to, become 0-d."""
+        t = _new(Tensor)
+        t.array = array if type(array) is np.ndarray else np.asarray(array)
+        t.grad, t.node, t.version, t.view_of = None, node, [0], None
+        return t
+
+    @staticmethod
+    def lift(value, node):
+        """A saved value as a Tensor in the graph, for backward passes that are recorded."""
+        if isinstance(value, (np.ndarray, np.generic)):
+            return Tensor.wrap(value, node)
+        return value
+
+    # --- attributes ---------------------------------------------------------------------------
+
+    @property
+    def shape(self):
+        return Size(self.array.shape)
+
+    def size(self, dim=None):
+        return self.shape if dim is None else self.array.shape[dim]
+
+    @property
+    def dtype(self):
+        return self.array.dtype
+
+    @property
+    def ndim(self):
+        return self.array.ndim
+
+    dim = ndimension = lambda self: self.array.ndim
+
+    def numel(self):
+        return self.array.size
+
+    nelement = numel
+
+    def element_size(self):
+        return self.array.itemsize
+
+    def stride(self, dim=None):
+        strides = tuple(s // self.array.itemsize for s in self.array.strides)
+        return strides if dim is None else strides[dim]
+
+    def is_contiguous(self):
+        return self.array.flags.c_contiguous
+
+    def is_floating_point(self):
+        return self.array.dtype.kind == "f"
+
+    @property
+    def device(self):
+        return device("cpu")
+
+    @property
+    def T(self):
+        return OPERATIONS["permute"](self, tuple(range(self.ndim))[::-1])
+
+    @property
+    def mT(self):
+        return OPERATIONS["transpose"](self, -1, -2)
+
+    @property
+    def data(self):
+        """The same memory outside the graph; changes made through it go unnoticed by it."""
+        return Tensor.wrap(self.array)
+
+    @data.setter
+    def data(self, new):
+        self.array = new.array
+        if self.node is not None and self.is_leaf:
+            self.node = Node.leaf(self)
+
+    # --- autograd -----------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self):
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, mode):
+        self.requires_grad_(mode)
+
+    def requires_grad_(self, requires_grad=True):
+        """Ask for (or, on a leaf, no longer ask for) a gradient; returns self."""
+        if requires_grad and self.array.dtype.kind != "f":
+            raise RuntimeError(
+                f"only Tensors of floating point dtype can require gradients, got {self.dtype}"
+            )
+        if not requires_grad and not self.is_leaf:
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a "
+                "computed variable in a subgraph that doesn't require differentiation use "
+                "var_no_grad = var.detach()."
+            )
+        if not requires_grad:
+            self.node = None
+        elif self.node is None:
+            self.node = Node.leaf(self)
+        return self
+
+    @property
+    def is_leaf(self):
+        return self.node is None or self.node.op is None
+
+    @property
+    def grad_fn(self):
+        if self.view_of is not None:
+            self._follow_base()
+        return None if self.is_leaf else self.node
+
+    def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+        """Add d self / d leaf to `.grad` of every leaf (or of `inputs` alone).
+
+        gradient: d objective / d self, same shape; optional where self has one element.
+        retain_graph: keep the graph for another backward pass (default: create_graph).
+        create_graph: record the backward pass, so that gradients can be differentiated again.
+        """
+        graph.backward((self,), (gradient,), retain_graph, create_graph, inputs=inputs)
+
+    def retain_grad(self):
+        """Keep `.grad` of this interior Tensor in the next backward pass."""
+        if self.node is None:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        self.node.owner = graph.weakref.ref(self)
+
+    def detach(self):
+        """The same memory outside the graph."""
+        t = Tensor.wrap(self.array)
+        t.version = self.version
+        return t
+
+    def detach_(self):
+        self.node = self.view_of = None
+        return self
+
+    def _follow_base(self):
+        """A view whose base was changed in place takes its place behind the base's new node."""
+        base, recorded, chain = self.view_of
+        if recorded is base.node:
+            return
+        with graph.enable_grad():
+            t = base
+            for operation, options in chain:
+                t = apply(operation, (t, *options))
+        self.node, self.view_of = t.node, (base, base.node, chain)
+
+    def _change(self, function, *args):
+        """Run an out-of-place function of self, then take over its value and place in the graph."""
+        recorded = is_grad_enabled() and (
+            self.requires_grad or any(isinstance(x, Tensor) and x.requires_grad for x in args)
+        )
+        before = self
+        if recorded:
+            self._check_may_change()
+            before = Tensor.wrap(self.array.copy(), self.node)  # what formulas read must not move
+        out = function(before, *args)
+        if out.array.shape != self.array.shape:
+            raise RuntimeError(
+                f"output with shape {list(self.shape)} doesn't match the broadcast shape "
+                f"{list(out.shape)}"
+            )
+        if not np.can_cast(out.dtype, self.dtype, "same_kind"):
+            raise RuntimeError(
+                f"result type {out.dtype} can't be cast to the desired output type {self.dtype}"
+            )
+        self._store(..., out.array)
+        if recorded:
+            self._take_node(out.node)
+        return self
+
+    def _check_may_change(self):
+        base = self.view_of[0] if self.view_of else self
+        if base.requires_grad and base.is_leaf:
+            raise RuntimeError(
+                f"{'a view of ' if self.view_of else ''}a leaf Variable that requires grad is "
+                "being used in an in-place operation. Wrap the change in no_grad(), or change a "
+                "clone()."
+            )
+        if self.view_of:
+            self._follow_base()
+
+    def _store(self, where, value):
+        try:
+            self.array[where] = value
+        except ValueError as error:
+            if self.array.flags.writeable:
+                raise RuntimeError(f"shape mismatch: {error}") from None
+            raise RuntimeError(
+                "unsupported operation: this tensor's memory is read-only, or one element of it "
+                "stands for several (expand); clone() the tensor before changing it"
+            ) from None
+        self.version[0] += 1
+
+    def _take_node(self, node):
+        if self.view_of is None:
+            self.node = node
+            return
+        base, _, chain = self.view_of
+        base.node = Node(_paste, (base.node, node), (None, None, None, chain, base.array), (), base)
+        self._follow_base()
+
+    # --- Python and NumPy manners -------------------------------------------------------------
+
+    def item(self):
+        """The one element as a Python number."""
+        if self.array.size != 1:
+            raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
+        return self.array.item()
+
+    def tolist(self):
+        return self.array.tolist()
+
+    def numpy(self, *, force=False):
+        """The array itself (shared memory). A Tensor in the graph must be detached, or forced."""
+        if self.requires_grad and not force:
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. "
+                "Use tensor.detach().numpy() instead."
+            )
+        return self.array
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __array_namespace__(self, *, api_version=None):
+        return sys.modules[__package__]
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
+        if method != "__call__" or out is not None:
+            return NotImplemented
+        function = FUNCTIONS.get(ALIASES.get(ufunc.__name__, ufunc.__name__))
+        if function is not None:
+            return function(*(x if isinstance(x, Tensor) else _constant(x) for x in inputs))
+        if any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+            raise TypeError(f"np.{ufunc.__name__} has no gradient here; detach() the tensor first")
+        arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
+        return Tensor.wrap(ufunc(*arrays, **kwargs))
+
+    def __record__(self, operation, args):
+        return apply(operation, args)
+
+    def __len__(self):
+        if not self.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return len(self.array)
+
+    def __iter__(self):
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(OPERATIONS["unbind"](self))
+
+    def __bool__(self):
+        if self.array.size != 1:
+            raise RuntimeError(
+                "Boolean value of Tensor with "
+                f"{'more than one value' if self.array.size else 'no values'} is ambiguous"
+            )
+        return bool(self.array.item())
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __index__(self):
+        if self.array.size != 1 or self.array.dtype.kind == "f":
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __contains__(self, x):
+        return bool((self == x).any())
+
+    def __repr__(self):
+        suffixes = []
+        if self.grad_fn is not None:
+            suffixes.append(f"grad_fn={self.grad_fn!r}")
+        elif self.requires_grad:
+            suffixes.append("requires_grad=True")
+        return format_tensor(self.array, suffixes)
+
+    def __format__(self, spec):
+        if self.ndim == 0 and type(self) is Tensor:
+            return format(self.item(), spec)
+        return format(str(self), spec) if spec else str(self)
+
+    __hash__ = object.__hash__
+
+    def __reduce__(self):
+        if not self.is_leaf:
+            raise RuntimeError("only leaf tensors can be pickled or deep-copied; detach() it first")
+        return type(self)._restore, (np.ascontiguousarray(self.array), self.requires_grad)
+
+    @classmethod
+    def _restore(cls, array, requires_grad):
+        t = cls.__new__(cls)
+        Tensor.__init__(t, array, requires_grad)
+        return t
+
+    def __deepcopy__(self, memo):
+        if id(self) not in memo:
+            restore, (array, requires_grad) = self.__reduce__()
+            memo[id(self)] = restore(array.copy(), requires_grad)
+            if self.grad is not None:
+                memo[id(self)].grad = self.grad.clone()
+        return memo[id(self)]
+
+    # --- indexing, conversion, filling --------------------------------------------------------
+
+    def __getitem__(self, key):
+        return apply(index.getitem, (self, _as_index(key)))
+
+    def __setitem__(self, key, value):
+        key, value = _as_index(key), _constant(value)
+        if is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
+            self._change(index.assign, value, key)
+        else:
+            self._store(key, value.array if isinstance(value, Tensor) else value)
+
+    def to(self, *args, dtype=None, device=None, copy=False):
+        """This tensor as another dtype: to(dtype), to("cpu"), to(other). Itself if nothing changes."""
+        for x in args:
+            if isinstance(x, Tensor):
+                dtype = x.dtype
+            elif isinstance(x, str) and x.split(":")[0] in _DEVICES:
+                device = x
+            elif not isinstance(x, bool):
+                dtype = x
+        check_device(device)
+        dtype = self.dtype if dtype is None else dtypes.as_dtype(dtype)
+        if dtype == self.dtype:
+            return self.clone() if copy else self
+        return apply(_cast, (self, dtype))
+
+    def astype(self, dtype):
+        """NumPy's name for to(dtype)."""
+        return self.to(dtype)
+
+    def type(self, dtype=None):
+        return f"minigrad.{self.dtype}" if dtype is None else self.to(dtype)
+
+    def type_as(self, other):
+        return self.to(other.dtype)
+
+    def cpu(self):
+        return self
+
+    def copy_(self, src):
+        """Overwrite with `src`, broadcast and cast; returns self."""
+        return self._change(lambda old, new: apply(index.assign, (old, new, ...)), src)
+
+    def fill_(self, value):
+        return self.copy_(value)
+
+    def zero_(self):
+        return self.copy_(0)
+
+    def new_tensor(self, data):
+        return Tensor.wrap(np.array(_constant(data), self.dtype))
+
+
+_new = Tensor.__new__
+_DEVICES = ("cpu", "cuda", "mps", "meta")
+
+
+class device(str):  # noqa: N801, PyTorch's name
+    """Where a tensor lives: device("cpu")."""
+
+    __slots__ = ()
+
+    @property
+    def type(self):
+        return self.split(":")[0]
+
+    def __repr__(self):
+        return f"device(type='{self.type}')"
+
+
+def check_device(wanted) -> None:
+    """Raise RuntimeError unless `wanted` (a device, its name or None) is the CPU."""
+    if wanted is not None and str(wanted) not in ("cpu", "cpu:0"):
+        raise RuntimeError(f"device: this version of minigrad computes on 'cpu', got {wanted!r}")
+
+
+# --- running an operation -----------------------------------------------------------------------
+
+
+def _constant(x):
+    """A NumPy number as Python's, an array or a list as a Tensor, anything else as it is."""
+    if isinstance(x, np.generic):
+        return x.item()
+    return Tensor(np.asarray(x)) if isinstance(x, (np.ndarray, list, tuple)) else x
+
+
+def _as_index(key):
+    """An index NumPy understands: Tensors and lists inside become arrays."""
+    if isinstance(key, tuple):
+        return tuple(map(_as_index, key))
+    if isinstance(key, Tensor):
+        if key.dtype.kind == "f":
+            raise IndexError(
+                f"tensors used as indices must be integer or bool tensors, got {key.dtype}"
+            )
+        return key.array
+    return np.asarray(key, dtype=None if key else np.int64) if isinstance(key, list) else key
+
+
+_NUMBERS = (float, int, bool)
+
+
+def apply(operation: Op, args: tuple) -> Tensor:
+    """Run an operation on its inputs and options, and record it where a gradient is needed."""
+    arity = operation.arity
+    inputs, arrays, parents, needed = args[:arity], [], [], False
+    for x in inputs:
+        if isinstance(x, Tensor):
+            if x.view_of is not None:
+                x._follow_base()
+            arrays.append(x.array)
+            parents.append(x.node)
+            if x.node is not None:
+                needed = True
+        elif type(x) in _NUMBERS or x is None:
+            arrays.append(x)
+            parents.append(None)
+        else:
+            arrays.append(_operand(operation, x))
+            parents.append(None)
+    if operation.promote is not None:
+        arrays = _promote(operation, arrays)
+    try:
+        out = operation.forward(*arrays, *args[arity:])
+    except (ValueError, TypeError) as error:
+        raise _as_pytorch(operation, arrays, error) from None
+    except AttributeError:
+        raise _no_tensor(operation, inputs) from None
+    result = Tensor.wrap(out)
+    if needed and operation.differentiable and is_grad_enabled() and result.array.dtype.kind == "f":
+        result.node = _record(operation, args, inputs, arrays, parents, result)
+    if operation.view and (out is arrays[0] or np.may_share_memory(out, arrays[0])):
+        source = inputs[0]
+        base, _, chain = source.view_of or (source, None, ())
+        result.version = source.version
+        result.view_of = (base, base.node, (*chain, (operation, args[arity:])))
+    return result
+
+
+def _record(operation, args, inputs, arrays, parents, result):
+    """The Node of an operation: its formulas' values, and stamps to notice if they change."""
+    keeps = operation.keeps(tuple([p is not None for p in parents]))
+    stamps = []
+    if keeps[0]:
+        stamps.append((result.version, 0))
+    values = [result.array if keeps[0] else None]
+    for keep, x, array in zip(keeps[1:], inputs, arrays, strict=True):
+        values.append(array if keep else None)
+        if keep and isinstance(x, Tensor):
+            stamps.append((x.version, x.version[0]))
+    return Node(operation, parents, (*values, *args[operation.arity :]), stamps, result.array)
+
+
+def _operand(operation, x):
+    x = _constant(x)
+    if isinstance(x, Tensor):
+        return x.array
+    if type(x) not in _NUMBERS:
+        raise TypeError(
+            f"{operation.name}(): expected Tensors or numbers as inputs, got {type(x).__name__}"
+        )
+    return x
+
+
+def _promote(operation, arrays):
+    """The inputs in the dtype of the result; numbers stay as they are, NumPy casts them itself."""
+    kinds = {x.dtype for x in arrays if isinstance(x, np.ndarray)}
+    if not kinds:
+        raise _no_tensor(operation, arrays)
+    if len(kinds) == 1 and next(iter(kinds)).kind == "f":
+        return arrays
+    mode = operation.promote
+    if mode == "same":
+        if len(kinds) > 1:
+            raise RuntimeError(
+                f"{operation.name}(): expected the same dtype for all inputs, but got: "
+                + " != ".join(str(x.dtype) for x in arrays if x is not None)
+            )
+        return arrays
+    first = arrays[:1] if mode == "where" else []
+    rest = arrays[len(first) :]
+    target = dtypes.result_type(*(rest[:1] if mode == "first" else rest))
+    if mode == "float" and target.kind != "f":
+        target = dtypes.float32
+    numbers = not any(isinstance(x, np.ndarray) for x in rest)
+    return first + [
+        np.asarray(x, target) if isinstance(x, np.ndarray) or (numbers and x is not None) else x
+        for x in rest
+    ]
+
+
+def _no_tensor(operation, inputs):
+    kind = next((type(x).__name__ for x in inputs if not isinstance(x, Tensor)), "nothing")
+    return TypeError(f"{operation.name}(): argument 'input' must be Tensor, not {kind}")
+
+
+def _as_pytorch(operation, arrays, error):
+    """NumPy's complaint as the exception PyTorch raises for it."""
+    shapes = ", ".join(str(x.shape) for x in arrays if isinstance(x, np.ndarray))
+    if isinstance(error, np.exceptions.AxisError):
+        n = max(error.ndim or 0, 1)
+        return IndexError(
+            f"{operation.name}(): Dimension out of range (expected to be in range of [{-n}, "
+            f"{n - 1}], but got {error.axis})"
+        )
+    kind = RuntimeError if isinstance(error, ValueError) else TypeError
+    return kind(f"{operation.name}(): {error}; got shapes {shapes}")
+
+
+# --- what in-place changes of views and casts are made of ---------------------------------------
+
+
+@op(lambda g: g)
+def _cast(input, dtype):
+    return input.astype(dtype)
+
+
+def _along(x, chain):
+    for operation, options in chain:
+        x = operation(x, *options)
+    return x
+
+
+@op(lambda g, chain, like: _erase(g, chain, like))
+def _erase(input, chain, like):
+    """`input` with zeros where the view at the end of `chain` lies; `like` gives the layout."""
+    out = np.empty_like(like)
+    out[...] = input
+    part = _along(out, chain)
+    if not np.may_share_memory(part, out):
+        raise RuntimeError("an in-place change of this view cannot be differentiated; use clone()")
+    part[...] = 0
+    return out
+
+
+@op(lambda g, chain, like: _erase(g, chain, like), lambda g, chain: _along(g, chain))
+def _paste(base, part, chain, like):
+    raise NotImplementedError("recorded when a view is changed in place, never run")
+
+
+# --- methods and functions ----------------------------------------------------------------------
+
+
+def _public(f: Op | Callable) -> Callable:
+    """The function users call for an operation, also the method: PyTorch's or NumPy's keywords."""
+
+    def function(*args, **kwargs):
+        if kwargs:
+            kwargs = {KEYWORDS.get(k, k): v for k, v in kwargs.items() if k != "out" or v is not None}
+        return apply(f, f.bind(*args, **kwargs)) if isinstance(f, Op) else f(*args, **kwargs)
+
+    function.__name__ = function.__qualname__ = f.__name__
+    function.__doc__, function.__wrapped__ = f.__doc__, getattr(f, "__wrapped__", f)
+    return function
+
+
+FUNCTIONS = {name: _public(f) for name, f in OPERATIONS.items()}
+FUNCTIONS |= {other: FUNCTIONS[name] for other, name in ALIASES.items()}
+
+
+def _in_place(function):
+    def change(self, *args, **kwargs):
+        return self._change(lambda old, *inputs: function(old, *inputs, **kwargs), *args)
+
+    change.__name__ = function.__name__ + "_"
+    change.__doc__ = f"In place: {function.__doc__}"
+    return change
+
+
+def _operator(operation, reverse=False):
+    """A binary operator: NotImplemented for what is no operand, so that Python asks the other."""
+
+    def operator(self, other):
+        if not isinstance(other, (Tensor, float, int, np.ndarray, np.generic)):
+            return NotImplemented
+        return apply(operation, (other, self, *extra) if reverse else (self, other, *extra))
+
+    extra = operation.forward.__wrapped__.__defaults__ or ()
+    return operator
+
+
+for _name, _function in FUNCTIONS.items():
+    if not hasattr(Tensor, _name) and _name not in ("where", "cat", "stack", "concat"):
+        setattr(Tensor, _name, _function)
+for _name in [name for name in FUNCTIONS if name in vars(elementwise) and name != "where"]:
+    setattr(Tensor, _name + "_", _in_place(FUNCTIONS[_name]))
+Tensor.masked_fill_ = _in_place(FUNCTIONS["masked_fill"])
+for _name in ("float", "double", "long", "int", "short", "bool"):
+    setattr(Tensor, _name, lambda self, dtype=getattr(dtypes, _name): self.to(dtype))
+for _name, _operation in {
+    "add": elementwise.add, "sub": elementwise.sub, "mul": elementwise.mul,
+    "truediv": elementwise._div, "floordiv": elementwise.floor_divide,
+    "mod": elementwise.remainder, "pow": elementwise.pow, "and": elementwise.bitwise_and,
+    "or": elementwise.bitwise_or, "xor": elementwise.bitwise_xor,
+}.items():  # fmt: skip
+    setattr(Tensor, f"__{_name}__", _operator(_operation))
+    setattr(Tensor, f"__r{_name}__", _operator(_operation, reverse=True))
+    setattr(Tensor, f"__i{_name}__", _in_place(getattr(Tensor, f"__{_name}__")))
+for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(Tensor, f"__{_name}__", _operator(OPERATIONS[_name]))
+for _name, _python in {"neg": "neg", "abs": "abs", "bitwise_not": "invert", "round": "round"}.items():
+    setattr(Tensor, f"__{_python}__", FUNCTIONS[_name])
+Tensor.__pos__ = lambda self: self
+Tensor.__matmul__ = FUNCTIONS["matmul"]
+Tensor.__rmatmul__ = lambda self, other: FUNCTIONS["matmul"](_constant(other), self)
