@@ -10,9 +10,8 @@ import argparse
 import sys
 
 import numpy as np
-from numba import njit
-
 from minigrad.kernels import elementary
+from numba import njit
 
 CHUNK = 1 << 20
 BOUND = 1.0

@@ -2,9 +2,10 @@
 
 from collections import namedtuple
 
-import minigrad as mg
 import numpy as np
 import pytest
+
+import minigrad as mg
 from minigrad.utils.data import (
     DataLoader,
     Dataset,

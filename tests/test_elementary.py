@@ -10,9 +10,8 @@ from pathlib import Path
 import mpmath
 import numpy as np
 import pytest
-from numba import njit
-
 from minigrad.kernels import elementary
+from numba import njit
 
 NAMES = "exp", "log", "log1p"
 REALS = np.float32, np.float64

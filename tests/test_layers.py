@@ -2,9 +2,10 @@
 
 import math
 
-import minigrad as mg
 import numpy as np
 import pytest
+
+import minigrad as mg
 from minigrad import nn
 
 # Each case: how to make the layer from either library's nn, what it prints, the input's shape.

@@ -2,9 +2,10 @@
 
 import math
 
-import minigrad as mg
 import numpy as np
 import pytest
+
+import minigrad as mg
 from minigrad import optim
 from minigrad.optim import lr_scheduler as ours
 

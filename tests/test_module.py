@@ -1,12 +1,14 @@
 """Module, Parameter and the containers: names, state, printing and errors are PyTorch's."""
 
 import copy
+import math
 import pickle
 from collections import OrderedDict
 
-import minigrad as mg
 import numpy as np
 import pytest
+
+import minigrad as mg
 from minigrad import nn
 
 
@@ -44,7 +46,7 @@ def test_names_and_sharing():
     assert [name for name, _ in block.named_parameters()] == PARAMETERS
     assert len(list(block.named_parameters(remove_duplicate=False))) == 6
     assert [name for name, _ in block.named_parameters(recurse=False)] == ["scale"]
-    assert [name for name, _ in block.named_parameters(prefix="p")][0] == "p.scale"
+    assert next(name for name, _ in block.named_parameters(prefix="p")) == "p.scale"
     assert [name for name, _ in block.named_buffers()] == ["steps", "scratch"]
     assert [name for name, _ in block.named_children()] == ["first", "body"]
     assert [name for name, _ in block.named_modules()] == ["", "first", "body", "body.0", "body.1"]
@@ -234,7 +236,7 @@ def test_sequential():
 def test_lists_and_dicts_of_modules():
     layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(3))
     assert len(layers[1:]) == 2
-    assert list(layers[1:].state_dict())[0] == "0.weight"
+    assert next(iter(layers[1:].state_dict())) == "0.weight"
     assert len(list(layers.parameters())) == 6
     with pytest.raises(NotImplementedError):
         layers(mg.ones(2))
@@ -299,3 +301,66 @@ def test_representation():
 @pytest.mark.torch
 def test_representation_is_pytorchs(torch):
     assert repr(build(torch.nn)) == REPRESENTATION
+
+
+def with_gradients(library, dtype="float32"):
+    """Parameters with random gradients, one without, from either library."""
+    rng, parameters = np.random.default_rng(0), []
+    for shape in ((3, 4), (2,), ()):
+        parameter = library.zeros(shape, dtype=getattr(library, dtype), requires_grad=True)
+        (parameter * library.tensor(rng.normal(size=shape).astype(dtype))).sum().backward()
+        parameters.append(parameter)
+    return [*parameters, library.zeros(5, requires_grad=True)]
+
+
+CLIPS = [
+    lambda utils, p: utils.clip_grad_norm_(p, 1.5),
+    lambda utils, p: utils.clip_grad_norm_(p, 1.5, norm_type=math.inf),
+    lambda utils, p: utils.clip_grad_norm_(p, 0.5, 1),
+    lambda utils, p: utils.clip_grad_norm_(iter(p), 100.0, norm_type=3),
+    lambda utils, p: utils.clip_grad_norm_(p[0], 0.1),
+    lambda utils, p: utils.clip_grad_norm_([], 0.1),
+    lambda utils, p: utils.clip_grad_value_(p, 0.25),
+    lambda utils, p: utils.clip_grad_value_(p[1], 0.25),
+]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("clip", CLIPS)
+def test_clipping_is_pytorchs(clip, dtype, torch):
+    ours, theirs = with_gradients(mg, dtype), with_gradients(torch, dtype)
+    got, truth = clip(nn.utils, ours), clip(torch.nn.utils, theirs)
+    pairs = [(a.grad, b.grad) for a, b in zip(ours[:-1], theirs[:-1], strict=True)]
+    tolerance = 1e-6 if dtype == "float32" else 1e-12
+    for a, b in pairs if truth is None else [*pairs, (got, truth)]:
+        assert str(b.dtype) == f"torch.{a.dtype}"
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=tolerance)
+
+
+def test_clipping():
+    parameters = with_gradients(mg)
+    before = math.sqrt(sum((p.grad**2).sum().item() for p in parameters[:-1]))
+    gradient = parameters[0].grad
+    np.testing.assert_allclose(nn.utils.clip_grad_norm_(parameters, 1.0).item(), before, rtol=1e-6)
+    assert parameters[0].grad is gradient
+    np.testing.assert_allclose(nn.utils.clip_grad_norm_(parameters, 1.0).item(), 1, rtol=1e-5)
+    nn.utils.clip_grad_value_(parameters, 0.125)
+    assert max(abs(p.grad.numpy()).max() for p in parameters[:-1]) == 0.125
+    parameters[1].grad.fill_(math.nan)
+    with pytest.raises(RuntimeError, match=r"norm of order 2.0 .* is non-finite"):
+        nn.utils.clip_grad_norm_(parameters, 1.0, error_if_nonfinite=True)
+    assert math.isnan(nn.utils.clip_grad_norm_(parameters, 1.0).item())
+    assert np.isnan(parameters[0].grad.numpy()).all()
+
+
+def test_parameters_as_one_vector():
+    model = Block()
+    vector = nn.utils.parameters_to_vector(model.parameters())
+    assert vector.shape == (2 + 4 + 2 + 2,)
+    assert vector.requires_grad
+    nn.utils.vector_to_parameters(mg.arange(10), model.parameters())
+    assert model.first.weight.tolist() == [[2, 3], [4, 5]]
+    assert nn.utils.parameters_to_vector(model.parameters()).tolist() == list(range(10))
+    with pytest.raises(TypeError, match="vec: expected a Tensor, got list"):
+        nn.utils.vector_to_parameters([1.0], model.parameters())

@@ -6,9 +6,10 @@ import pickle
 import zipfile
 from collections import OrderedDict
 
-import minigrad as mg
 import numpy as np
 import pytest
+
+import minigrad as mg
 from minigrad import serialization
 
 DTYPES = ["float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool"]
@@ -28,7 +29,7 @@ def tensors():
     for dtype in map(np.dtype, DTYPES):
         for shape in SHAPES:
             raw = rng.integers(0, 256, math.prod(shape) * dtype.itemsize).astype(np.uint8)
-            values = raw.view(dtype) if dtype != bool else raw % 2 == 1
+            values = raw.view(dtype) if dtype.kind != "b" else raw % 2 == 1
             state[f"{dtype}.{len(state)}"] = mg.tensor(values.reshape(shape))
     state["file"] = mg.tensor(np.array([-0.0, np.inf, np.nan]))  # np.savez's own argument
     state["übung/x"] = mg.ones(1)

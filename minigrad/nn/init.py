@@ -5,10 +5,10 @@ from statistics import NormalDist
 
 import numpy as np
 
-from minigrad.autograd import no_grad
-from minigrad.creation import eye
-from minigrad.random import Generator, stream
-from minigrad.tensor import Tensor
+from ..autograd import no_grad
+from ..creation import eye
+from ..random import Generator, stream
+from ..tensor import Tensor
 
 _GAINS = {"sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4} | dict.fromkeys(
     ["linear", *(f"conv{t}{d}d" for t in ("", "_transpose") for d in (1, 2, 3))], 1.0

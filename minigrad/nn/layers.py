@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar, dataclass_transform
 
-from minigrad.creation import empty
-from minigrad.dtypes import int64
-from minigrad.tensor import Tensor
-
+from ..creation import empty
+from ..dtypes import int64
+from ..tensor import Tensor
 from . import functional as F
 from . import init
 from .module import Module, Parameter
 
 __all__ = [
-    "BatchNorm1d", "Dropout", "ELU", "Embedding", "Flatten", "GELU", "Identity", "LayerNorm",
-    "LeakyReLU", "Linear", "LogSoftmax", "ReLU", "Sigmoid", "SiLU", "Softmax", "Softplus", "Tanh",
+    "ELU", "GELU", "BatchNorm1d", "Dropout", "Embedding", "Flatten", "Identity", "LayerNorm",
+    "LeakyReLU", "Linear", "LogSoftmax", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh",
 ]  # fmt: skip
 
 
@@ -131,17 +130,9 @@ class BatchNorm1d(_Normalisation):
     """
 
     def __init__(
-        self,
-        num_features: int,
-        eps=1e-5,
-        momentum: float | None = 0.1,
-        affine=True,
-        track_running_stats=True,
-        device=None,
-        dtype=None,
-        *,
-        bias=True,
-    ):
+        self, num_features: int, eps=1e-5, momentum: float | None = 0.1, affine=True,
+        track_running_stats=True, device=None, dtype=None, *, bias=True,
+    ):  # fmt: skip
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
@@ -169,21 +160,14 @@ class BatchNorm1d(_Normalisation):
     def forward(self, input):
         if input.ndim not in (2, 3):
             raise ValueError(f"expected 2D or 3D input (got {input.ndim}D input)")
-        update, momentum = self.training and self.track_running_stats, self.momentum
-        if update:
+        momentum = self.momentum
+        if self.training and self.track_running_stats:
             self.num_batches_tracked.add_(1)
             if momentum is None:
                 momentum = 1 / self.num_batches_tracked.item()
-        return F.batch_norm(
-            input,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            self.training or not self.track_running_stats,
-            momentum or 0.0,
-            self.eps,
-        )
+        by_batch = self.training or not self.track_running_stats
+        affine, running = (self.weight, self.bias), (self.running_mean, self.running_var)
+        return F.batch_norm(input, *running, *affine, by_batch, momentum or 0.0, self.eps)
 
     def extra_repr(self):
         return (
@@ -232,7 +216,7 @@ class _Function(Module):
         if function is not None:  # else a user's subclass of one of ours
             dataclass(eq=False, repr=False)(cls)
             cls.function = staticmethod(function)
-            cls.options = tuple(f.name for f in fields(cls) if f.name != "inplace")
+            cls.options = tuple(name for name in cls.__annotations__ if name != "inplace")
 
     def __post_init__(self):
         super().__init__()

@@ -6,11 +6,11 @@ from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from functools import partialmethod
 from itertools import chain, groupby
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from minigrad.autograd import no_grad
-from minigrad.dtypes import as_dtype, float32, float64
-from minigrad.tensor import Tensor
+from ..autograd import no_grad
+from ..dtypes import as_dtype, float32, float64
+from ..tensor import Tensor
 
 T = TypeVar("T")
 Named = Iterator[tuple[str, T]]
@@ -35,6 +35,11 @@ class Module:
     """
 
     training: bool
+    _registered: dict[str, Parameter | Module | Tensor | None]
+    _non_persistent: set[str]
+    if TYPE_CHECKING:  # what register_buffer() and its like add, mypy cannot see
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self):
         self.__dict__.update(training=True, _registered={}, _non_persistent=set())
@@ -46,8 +51,6 @@ class Module:
 
     def __call__(self, *args, **kwargs):
         return self.forward(*args, **kwargs)
-
-    # Registration
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a Parameter, or None to reserve the name, as the attribute `name`."""
@@ -91,8 +94,6 @@ class Module:
         super().__delattr__(name)
         self._registered.pop(name, None)
         self._non_persistent.discard(name)
-
-    # Walking the tree
 
     def named_modules(self, memo=None, prefix="", remove_duplicate=True) -> Named[Module]:
         """Yield (dotted name, module) for this module and all below it, a shared one once."""
@@ -158,8 +159,6 @@ class Module:
                 return value
         raise AttributeError(f"{type(self).__name__} has no attribute `{target}`")
 
-    # State
-
     def _state(self):
         for path, module in self.named_modules(remove_duplicate=False):
             for kind in (Parameter, Tensor):
@@ -181,12 +180,12 @@ class Module:
         own = dict(self._state())
         missing = [key for key in own if key not in state_dict]
         unexpected = [key for key in state_dict if key not in own]
+        errors = [
+            f"{word} key(s) in state_dict: " + ", ".join(f'"{key}"' for key in keys) + ". "
+            for word, keys in (("Missing", missing), ("Unexpected", unexpected))
+            if strict and keys
+        ]
         pairs = [(key, value, state_dict[key]) for key, value in own.items() if key in state_dict]
-        errors = []
-        for word, keys in ("Missing", missing), ("Unexpected", unexpected):
-            if strict and keys:
-                listed = ", ".join(f'"{key}"' for key in keys)
-                errors.append(f"{word} key(s) in state_dict: {listed}. ")
         for key, value, given in pairs:
             if not isinstance(given, Tensor):
                 errors.append(f"expected a Tensor for {key}, got {type(given).__name__}.")
@@ -196,16 +195,12 @@ class Module:
                     f"checkpoint, the shape in current model is {value.shape}."
                 )
         if errors:
-            name = type(self).__name__
-            raise RuntimeError(
-                "\n\t".join([f"Error(s) in loading state_dict for {name}:", *errors])
-            )
+            errors.insert(0, f"Error(s) in loading state_dict for {type(self).__name__}:")
+            raise RuntimeError("\n\t".join(errors))
         with no_grad():
             for _, value, given in pairs:
                 value.copy_(given)
         return _IncompatibleKeys(missing, unexpected)
-
-    # Changing the whole tree
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call `fn` on every module, children first."""
@@ -218,8 +213,9 @@ class Module:
         """Put this module and all below it in training mode (or not)."""
         if not isinstance(mode, bool):
             raise ValueError(f"training mode is expected to be boolean, got {mode!r}")
-        for module in self.modules():
-            module.training = mode
+        self.training = mode
+        for child in self.children():
+            child.train(mode)  # not by modules(): a child may override train()
         return self
 
     def eval(self) -> Self:
@@ -259,8 +255,6 @@ class Module:
     float = partialmethod(to, float32)
     double = partialmethod(to, float64)
 
-    # Printing
-
     def extra_repr(self) -> str:
         """Return what to print between the parentheses; subclasses override it."""
         return ""
@@ -284,8 +278,11 @@ _KINDS: dict[type, str] = {Parameter: "parameter", Module: "module", Tensor: "bu
 
 
 def _kind(value):
-    """What a registered value is: its key in _KINDS, a Parameter being no buffer, or None."""
-    return next((kind for kind in _KINDS if isinstance(value, kind)), None)
+    """What a registered value is: its key in _KINDS (a Parameter is no buffer), or None."""
+    for kind in _KINDS:
+        if isinstance(value, kind):
+            return kind
+    return None
 
 
 def _join(prefix, name):
@@ -338,12 +335,10 @@ class _ModuleRow(Module):
 class Sequential(_ModuleRow):
     """Modules called one after another; takes them in order, or one OrderedDict of names."""
 
-    def __init__(self, *modules: Module | OrderedDict[str, Module]):
+    def __init__(self, *modules: Any):
         super().__init__()
-        named = enumerate(modules)
-        if len(modules) == 1 and isinstance(modules[0], OrderedDict):
-            named = modules[0].items()
-        for name, module in named:
+        given = modules[0] if modules and isinstance(modules[0], OrderedDict) else None
+        for name, module in given.items() if given is not None else enumerate(modules):
             self.add_module(str(name), module)
 
     def _part(self, children):
@@ -368,12 +363,12 @@ class ModuleList(_ModuleRow):
     def _child_lines(self):
         start, lines = 0, []
         for text, equal in groupby(map(repr, self)):
-            last = start + len(list(equal)) - 1
-            count = last - start + 1
+            count = len(list(equal))
+            last = start + count - 1
             lines.append(
-                f"({start}-{last}): {count} x {text}" if count > 1 else f"({start}): {text}"
+                f"({start}-{last}): {count} x {text}" if last > start else f"({start}): {text}"
             )
-            start = last + 1
+            start += count
         return lines
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from minigrad.autograd import no_grad
-from minigrad.ops.shape import cat
-from minigrad.tensor import Tensor
+from ..autograd import no_grad
+from ..ops.shape import cat
+from ..tensor import Tensor
 
 
 def _grads(parameters):

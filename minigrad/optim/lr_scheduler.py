@@ -41,7 +41,9 @@ class LRScheduler:
         """Go to the next epoch and set its rates."""
         self._step_count += 1
         self.last_epoch += 1
-        self._set(self.get_lr())
+        for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            group["lr"] = rate
+        self._last_lr = self._current()
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything but the optimizer."""
@@ -53,11 +55,6 @@ class LRScheduler:
 
     def _current(self):
         return [group["lr"] for group in self.optimizer.param_groups]
-
-    def _set(self, rates):
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
-        self._last_lr = self._current()
 
     def _is_first(self):
         """Whether the step is the constructor's, which must not decay a resumed rate."""
@@ -156,17 +153,10 @@ class ReduceLROnPlateau(LRScheduler):
     """
 
     def __init__(
-        self,
-        optimizer,
-        mode: Literal["min", "max"] = "min",
-        factor=0.1,
-        patience=10,
-        threshold=1e-4,
-        threshold_mode: Literal["rel", "abs"] = "rel",
-        cooldown=0,
-        min_lr: float | list[float] = 0,
-        eps=1e-8,
-    ):
+        self, optimizer, mode: Literal["min", "max"] = "min", factor=0.1, patience=10,
+        threshold=1e-4, threshold_mode: Literal["rel", "abs"] = "rel", cooldown=0,
+        min_lr: float | list[float] = 0, eps=1e-8,
+    ):  # fmt: skip
         if factor >= 1:
             raise ValueError(f"Factor should be < 1.0, got {factor}")
         groups = len(optimizer.param_groups)
@@ -184,7 +174,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.num_bad_epochs = self.cooldown_counter = 0
         self._last_lr = self._current()
 
-    def step(self, metrics) -> None:
+    def step(self, metrics) -> None:  # type: ignore[override]
         """Take the epoch's metric (a number or a tensor of one element), and maybe reduce."""
         current, self.last_epoch = float(metrics), self.last_epoch + 1
         if self._is_better(current):
@@ -201,18 +191,13 @@ class ReduceLROnPlateau(LRScheduler):
 
     def _is_better(self, value):
         up = 1 if self.mode == "max" else -1
-        relative = self.threshold_mode == "rel"
-        goal = (
-            self.best * (1 + up * self.threshold) if relative else self.best + up * self.threshold
-        )
+        margin = up * self.threshold
+        goal = self.best * (1 + margin) if self.threshold_mode == "rel" else self.best + margin
         return up * value > up * goal
 
     def _reduce(self):
-        rates = self._current()
-        floors = (
-            self.min_lr if isinstance(self.min_lr, list | tuple) else [self.min_lr] * len(rates)
-        )
-        reduced = [max(r * self.factor, floor) for r, floor in zip(rates, floors, strict=True)]
-        self._set(
-            new if old - new > self.eps else old for old, new in zip(rates, reduced, strict=True)
-        )
+        for i, group in enumerate(self.optimizer.param_groups):
+            floor = self.min_lr[i] if isinstance(self.min_lr, list | tuple) else self.min_lr
+            reduced = max(group["lr"] * self.factor, floor)
+            if group["lr"] - reduced > self.eps:
+                group["lr"] = reduced

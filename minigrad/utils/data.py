@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.creation import as_tensor, tensor
-from minigrad.ops.shape import stack
-from minigrad.random import Generator, stream
-from minigrad.tensor import Tensor
+from ..creation import as_tensor, tensor
+from ..ops.shape import stack
+from ..random import Generator, stream
+from ..tensor import Tensor
 
 
 class Dataset:
@@ -113,17 +113,11 @@ class DataLoader:
     """
 
     def __init__(
-        self,
-        dataset: Any,
-        batch_size: int = 1,
-        shuffle: bool = False,
-        sampler: Iterable | None = None,
-        num_workers: int = 0,
-        collate_fn: Callable | None = None,
-        pin_memory: bool = False,
-        drop_last: bool = False,
+        self, dataset: Any, batch_size: int = 1, shuffle: bool = False,
+        sampler: Iterable | None = None, *, num_workers: int = 0, pin_memory: bool = False,
+        collate_fn: Callable | None = None, drop_last: bool = False,
         generator: Generator | None = None,
-    ):
+    ):  # fmt: skip
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(
                 f"batch_size should be a positive integer value, but got batch_size={batch_size}"
