@@ -1,17 +1,20 @@
 """Binary cross-entropy of a probability x in [0, 1]:  value -(y log x + (1 - y) log(1 - x)).
 
 The logarithms are cut off at -100, so that a wrong certainty costs 100 and not infinity; slope
-(x - y) / (x (1 - x)), the divisor no less than 1e-12. Both as in PyTorch.
+(x - y) / (x (1 - x)), the divisor no less than EPSILON; slope by y log(1 - x) - log x. As in
+PyTorch.
 """
+
+EPSILON = 9.999999960041972e-13  # 1e-12 rounded to float32: PyTorch's, also in float64
 
 
 def reference(x, y):
     """The value and its derivatives by x and by y, on arrays or Tensors of one shape."""
     xp = x.__array_namespace__()
-    log_x = xp.clip(xp.log(x), -100.0, None)
-    log_not_x = xp.clip(xp.log1p(-x), -100.0, None)
-    slope = (x - y) / xp.clip(x * (1 - x), 1e-12, None)
-    return -(y * log_x + (1 - y) * log_not_x), slope, log_not_x - log_x
+    log_x, log_not_x = xp.log(x), xp.log1p(-x)
+    value = -(y * xp.clip(log_x, -100.0, None) + (1 - y) * xp.clip(log_not_x, -100.0, None))
+    slope = (x - y) / xp.clip(x * (1 - x), EPSILON, None)
+    return value, slope, log_not_x - log_x
 
 
 def rule(real, math):
@@ -19,7 +22,7 @@ def rule(real, math):
 
     An x outside [0, 1] gives a NaN value: the callers look for one.
     """
-    one, least, tiny = real(1), real(-100), real(1e-12)
+    one, least, tiny = real(1), real(-100), real(EPSILON)
     log, log1p = math.log, math.log1p
 
     def point(x, y, _):

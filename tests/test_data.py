@@ -68,6 +68,15 @@ def test_whole_batches_equal_single_samples(shuffle):
         )
 
 
+def test_a_batch_of_tensors_is_one_indexing_step(monkeypatch):
+    steps = []
+    get = TensorDataset.__getitem__
+    monkeypatch.setattr(TensorDataset, "__getitem__", lambda d, i: steps.append(i) or get(d, i))
+    for dataset in (squares(10), Subset(squares(20), range(10))):
+        steps.clear()
+        assert len(list(DataLoader(dataset, 4, shuffle=True))) == len(steps) == 3
+
+
 def test_batches_do_not_share_memory_with_the_data_set():
     dataset = squares(4)
     for x, _ in DataLoader(dataset, 2):

@@ -1,5 +1,6 @@
 """Values and gradients of every operation and loss option: PyTorch's, in every dtype and layout."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -100,11 +101,12 @@ def test_unusual_shapes(case, shape):
         return out.detach().numpy(), None if x.grad is None else x.grad.numpy()
 
     try:
-        want, want_grad = run(torch)
-    except (RuntimeError, IndexError, ValueError, TypeError) as error:
-        with pytest.raises((RuntimeError, IndexError, ValueError, TypeError)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # too few degrees of freedom, .T of a vector
+            want, want_grad = run(torch)
+    except Exception as error:
+        with pytest.raises(type(error)):
             run(mg)
-            pytest.fail(f"PyTorch raises {type(error).__name__}: {error}")
         return
     got, got_grad = run(mg)
     assert_close(got, want, np.float64)

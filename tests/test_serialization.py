@@ -195,7 +195,6 @@ def npz(**arrays):
     ],
 )
 def test_foreign_files_are_refused_and_nothing_is_run(tmp_path, content):
-    pytest.importorskip("safetensors", reason="an optional format")
     path = tmp_path / "foreign"
     path.write_bytes(content)
     with pytest.raises(ValueError, match="foreign is not a complete"):

@@ -62,6 +62,10 @@ def embedding(input, weight, padding_idx=None):
             f"embedding: index out of range: indices run from {input.array.min()} to "
             f"{input.array.max()}, the table has {len(weight)} rows"
         )
+    if padding_idx is not None and not -len(weight) <= padding_idx < len(weight):
+        raise AssertionError(
+            f"Padding_idx must be within num_embeddings: got {padding_idx} for {len(weight)} rows"
+        )
     rows = weight[input]
     if padding_idx is None:
         return rows

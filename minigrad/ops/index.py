@@ -4,7 +4,7 @@ import numpy as np
 
 from .elementwise import where
 from .op import op
-from .shape import reshape
+from .shape import at_dim, reshape
 
 
 @op(lambda g, shape, index: put(g, shape, index), view=True)
@@ -44,7 +44,7 @@ def assign(input, value, index):
 
 def index_select(input, dim, index):
     """The slices of `input` at the given positions along `dim`; `index` is 1-d int."""
-    return getitem(input, (slice(None),) * (dim % input.ndim) + (_raw(index),))
+    return getitem(input, (slice(None),) * at_dim(dim, input.ndim) + (_raw(index),))
 
 
 def _raw(index):
@@ -56,7 +56,7 @@ def take_along_dim(input, indices, dim=None):
     indices = _raw(indices)
     if dim is None:
         return getitem(reshape(input, (-1,)), indices.reshape(-1))
-    dim %= input.ndim
+    dim = at_dim(dim, input.ndim)
     shape = np.broadcast_shapes(
         *(x.shape[:dim] + (1,) + x.shape[dim + 1 :] for x in (input, indices))
     )

@@ -1,5 +1,6 @@
 """Reductions. `dim` is None (all), an int or several; `keepdim` leaves the reduced axes as 1."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from . import elementwise as ew
 from .index import take_along_dim
 from .op import op
-from .shape import broadcast_to, flip, reshape, unsqueeze
+from .shape import at_dim, broadcast_to, flip, reshape, unsqueeze
 
 
 class Extremes(NamedTuple):
@@ -17,24 +18,34 @@ class Extremes(NamedTuple):
     indices: Any
 
 
+def _axes(dim, rank):
+    """`dim` as the axes to reduce: all for None and (), none of a number's."""
+    if dim is None or dim == ():
+        return tuple(range(rank))
+    dims = (dim,) if isinstance(dim, int) else dim
+    axes = tuple([at_dim(d, rank) for d in dims])
+    return axes if rank else ()
+
+
+def _axis(dim, rank):
+    """`dim` as the one axis of a position or a running sum; None (all) of a number."""
+    axis = None if dim is None else at_dim(dim, rank)
+    return axis if rank else None
+
+
 def _kept(x, shape, dim):
     """A reduced `x` with its reduced axes put back as 1, so that it broadcasts against `shape`."""
-    axes = range(len(shape)) if dim is None else [d % len(shape) for d in _axes(dim)] if shape else ()
-    return reshape(x, tuple(1 if i in axes else n for i, n in enumerate(shape)))
-
-
-def _axes(dim):
-    return None if dim is None else (dim,) if isinstance(dim, int) else tuple(dim) or None
+    axes = _axes(dim, len(shape))
+    return reshape(x, tuple([1 if i in axes else n for i, n in enumerate(shape)]))
 
 
 def _count(shape, dim):
-    axes = range(len(shape)) if _axes(dim) is None else _axes(dim) if shape else ()
-    return int(np.prod([shape[d] for d in axes], dtype=np.int64))
+    return math.prod([shape[d] for d in _axes(dim, len(shape))])
 
 
 def _spread(g, shape, dim):
     """Hand a reduction's gradient to every element it was made of."""
-    return broadcast_to(_kept(g, shape, _axes(dim)), shape)
+    return broadcast_to(_kept(g, shape, dim), shape)
 
 
 @op(_spread)
@@ -42,7 +53,7 @@ def sum(input, dim=None, keepdim=False, dtype=None):
     """The sum; integers and bools are summed as int64."""
     if dtype is None and input.dtype.kind in "biu":
         dtype = np.int64
-    return input.sum(axis=_axes(dim), keepdims=keepdim, dtype=dtype)
+    return input.sum(axis=_axes(dim, input.ndim), keepdims=keepdim, dtype=dtype)
 
 
 @op(lambda g, shape, dim: _spread(g, shape, dim) / _count(shape, dim))
@@ -53,7 +64,7 @@ def mean(input, dim=None, keepdim=False, dtype=None):
             "mean(): could not infer output dtype. Input dtype must be a floating point dtype: "
             f"got {input.dtype}; convert with .float() or pass dtype="
         )
-    total = input.sum(axis=_axes(dim), keepdims=keepdim, dtype=dtype)
+    total = input.sum(axis=_axes(dim, input.ndim), keepdims=keepdim, dtype=dtype)
     return total / total.dtype.type(_count(input.shape, dim))
 
 
@@ -76,17 +87,17 @@ def prod(input, dim=None, keepdim=False, dtype=None):
     """The product; integers and bools are multiplied as int64."""
     if dtype is None and input.dtype.kind in "biu":
         dtype = np.int64
-    return input.prod(axis=dim, keepdims=keepdim, dtype=dtype)
+    return input.prod(axis=_axes(dim, input.ndim), keepdims=keepdim, dtype=dtype)
 
 
 def _share(g, shape, out, input, dim, keepdim):
     """Ties share the gradient of an extreme evenly."""
-    hit = input == _kept(out, shape, _axes(dim))
-    return _kept(g, shape, _axes(dim)) * hit / hit.sum(axis=_axes(dim), keepdims=True)
+    hit = input == _kept(out, shape, dim)
+    return _kept(g, shape, dim) * hit / hit.sum(axis=_axes(dim, len(shape)), keepdims=True)
 
 
 def _of_something(input, dim, name):
-    if input.size == 0 and (dim is None or _count(input.shape, dim) == 0):
+    if input.size == 0 and _count(input.shape, dim) == 0:
         raise IndexError(
             f"{name}(): Expected reduction dim to be specified for input.numel() == 0, with a "
             f"non-zero size: got shape {input.shape}, dim {dim}"
@@ -96,29 +107,29 @@ def _of_something(input, dim, name):
 @op(_share)
 def amax(input, dim=(), keepdim=False):
     """The largest value, NaN if any is; ties share the gradient."""
-    _of_something(input, _axes(dim), "amax")
-    return input.max(axis=_axes(dim), keepdims=keepdim)
+    _of_something(input, dim, "amax")
+    return input.max(axis=_axes(dim, input.ndim), keepdims=keepdim)
 
 
 @op(_share)
 def amin(input, dim=(), keepdim=False):
     """The smallest value, NaN if any is; ties share the gradient."""
-    _of_something(input, _axes(dim), "amin")
-    return input.min(axis=_axes(dim), keepdims=keepdim)
+    _of_something(input, dim, "amin")
+    return input.min(axis=_axes(dim, input.ndim), keepdims=keepdim)
 
 
 @op(None)
 def argmax(input, dim=None, keepdim=False):
     """The position of the largest value (the first of ties, a NaN before all), int64."""
     _of_something(input, dim, "argmax")
-    return input.argmax(axis=dim, keepdims=keepdim)
+    return input.argmax(axis=_axis(dim, input.ndim), keepdims=keepdim)
 
 
 @op(None)
 def argmin(input, dim=None, keepdim=False):
     """The position of the smallest value (the first of ties, a NaN before all), int64."""
     _of_something(input, dim, "argmin")
-    return input.argmin(axis=dim, keepdims=keepdim)
+    return input.argmin(axis=_axis(dim, input.ndim), keepdims=keepdim)
 
 
 def _extreme(input, dim, keepdim, all_of, pairwise, position):
@@ -126,7 +137,7 @@ def _extreme(input, dim, keepdim, all_of, pairwise, position):
         return all_of(input)
     if not isinstance(dim, int):
         return pairwise(input, dim)
-    indices = position(input, dim, True) if input.ndim else position(input)
+    indices = position(input, dim, True)
     values = take_along_dim(input, indices, dim) if input.ndim else input
     if keepdim or not input.ndim:
         return Extremes(values, indices)
@@ -164,7 +175,7 @@ def _variance(input, dim, correction, keepdim):
     """NumPy's var, but NaN or inf without a warning where too few elements are left."""
     if input.dtype.kind != "f":
         raise RuntimeError(f"std and var only support floating point dtypes, got {input.dtype}")
-    axes, left = _axes(dim), input.dtype.type(_correct(input.shape, dim, correction))
+    axes, left = _axes(dim, input.ndim), input.dtype.type(_correct(input.shape, dim, correction))
     center = input.sum(axis=axes, keepdims=True) / input.dtype.type(_count(input.shape, dim))
     return np.square(input - center).sum(axis=axes, keepdims=keepdim) / left
 
@@ -200,30 +211,30 @@ def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 @op(None)
 def any(input, dim=None, keepdim=False):
     """Whether any element is nonzero."""
-    return input.any(axis=_axes(dim), keepdims=keepdim)
+    return input.any(axis=_axes(dim, input.ndim), keepdims=keepdim)
 
 
 @op(None)
 def all(input, dim=None, keepdim=False):
     """Whether all elements are nonzero."""
-    return input.all(axis=_axes(dim), keepdims=keepdim)
+    return input.all(axis=_axes(dim, input.ndim), keepdims=keepdim)
 
 
 def _shift(input, dim):
     """The largest value where it is finite, else 0: what exponentials are taken relative to."""
-    high = input.max(axis=_axes(dim), keepdims=True, initial=-np.inf)
+    high = input.max(axis=_axes(dim, input.ndim), keepdims=True, initial=-np.inf)
     return np.where(np.isfinite(high), high, input.dtype.type(0))
 
 
 @op(
     lambda g, shape, out, input, dim: (
-        _spread(g, shape, dim) * ew.exp(input - _kept(out, shape, _axes(dim)))
+        _spread(g, shape, dim) * ew.exp(input - _kept(out, shape, dim))
     ),
     promote="float",
 )
 def logsumexp(input, dim, keepdim=False):
     """log(sum(exp(input))) without overflow."""
-    shift, axes = _shift(input, dim), _axes(dim)
+    shift, axes = _shift(input, dim), _axes(dim, input.ndim)
     out = np.log(np.exp(input - shift).sum(axis=axes, keepdims=True)) + shift
     return out if keepdim else out.squeeze(axes)
 
@@ -231,21 +242,24 @@ def logsumexp(input, dim, keepdim=False):
 @op(lambda g, out, dim: out * (g - sum(g * out, dim, True)), promote="float")
 def softmax(input, dim):
     """exp(input) / sum(exp(input)) along `dim`."""
-    e = np.exp(input - input.max(axis=dim, keepdims=True, initial=-np.inf))
-    return e / e.sum(axis=dim, keepdims=True)
+    axes = _axes(dim, input.ndim)
+    e = np.exp(input - input.max(axis=axes, keepdims=True, initial=-np.inf))
+    return e / e.sum(axis=axes, keepdims=True)
 
 
 @op(lambda g, out, dim: g - ew.exp(out) * sum(g, dim, True), promote="float")
 def log_softmax(input, dim):
     """log(softmax(input)) along `dim`, without overflow or cancellation."""
-    shifted = input - input.max(axis=dim, keepdims=True, initial=-np.inf)
-    return shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))
+    axes = _axes(dim, input.ndim)
+    shifted = input - input.max(axis=axes, keepdims=True, initial=-np.inf)
+    return shifted - np.log(np.exp(shifted).sum(axis=axes, keepdims=True))
 
 
 @op(lambda g, dim: flip(cumsum(flip(g, (dim,)), dim), (dim,)))
 def cumsum(input, dim):
     """The running sum along `dim`; integers and bools are summed as int64."""
-    return input.cumsum(axis=dim, dtype=np.int64 if input.dtype.kind in "biu" else None)
+    dtype = np.int64 if input.dtype.kind in "biu" else None
+    return input.cumsum(axis=_axis(dim, input.ndim), dtype=dtype).reshape(input.shape)
 
 
 @op(
@@ -254,7 +268,7 @@ def cumsum(input, dim):
     )
 )
 def _norm2(input, dim, keepdim):
-    return np.sqrt(np.square(input).sum(axis=_axes(dim), keepdims=keepdim))
+    return np.sqrt(np.square(input).sum(axis=_axes(dim, input.ndim), keepdims=keepdim))
 
 
 def norm(input, p="fro", dim=None, keepdim=False):

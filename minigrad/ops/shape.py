@@ -12,6 +12,17 @@ def sizes(shape):
     return tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
 
 
+def at_dim(dim, rank):
+    """`dim` counted from 0, IndexError unless -rank <= dim < rank; a number has a dimension 0."""
+    rank = max(rank, 1)
+    if not -rank <= dim < rank:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], "
+            f"but got {dim})"
+        )
+    return dim % rank
+
+
 @op(lambda g, shape: reshape(g, shape), view=True)
 def _reshape(input, new):
     return input.reshape(new)
@@ -25,7 +36,8 @@ def reshape(input, *shape):
 def view(input, *shape):
     """As reshape, but never a copy: RuntimeError where the layout would need one."""
     out = reshape(input, *shape)
-    if not np.may_share_memory(*(getattr(x, "array", x) for x in (out, input))) and out.shape:
+    arrays = [getattr(x, "array", x) for x in (out, input)]
+    if arrays[0].size and not np.may_share_memory(*arrays):
         raise RuntimeError(
             f"view size is not compatible with input tensor's size and stride: {sizes(shape)} of "
             f"a tensor of shape {tuple(input.shape)}. Use .reshape(...) instead."
@@ -36,7 +48,7 @@ def view(input, *shape):
 def flatten(input, start_dim=0, end_dim=-1):
     """Merge the dimensions from start_dim to end_dim into one."""
     shape = tuple(input.shape) or (1,)
-    start, end = start_dim % len(shape), end_dim % len(shape)
+    start, end = at_dim(start_dim, len(shape)), at_dim(end_dim, len(shape))
     if start > end:
         raise RuntimeError(
             f"flatten() has invalid args: start_dim {start_dim} comes after end_dim {end_dim}"
@@ -47,6 +59,7 @@ def flatten(input, start_dim=0, end_dim=-1):
 @op(lambda g, shape: reshape(g, shape), view=True)
 def _squeeze(input, dim):
     dims = range(input.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
+    dims = [at_dim(d, input.ndim) for d in dims]
     return input.squeeze(tuple(d for d in dims if input.ndim and input.shape[d] == 1))
 
 
@@ -64,7 +77,8 @@ def unsqueeze(input, dim):
 @op(lambda g, dim0, dim1: transpose(g, dim0, dim1), view=True)
 def transpose(input, dim0, dim1):
     """Swap two dimensions."""
-    return input.swapaxes(dim0, dim1) if input.ndim else input
+    dims = at_dim(dim0, input.ndim), at_dim(dim1, input.ndim)
+    return input.swapaxes(*dims) if input.ndim else input.view()
 
 
 def swapaxes(input, axis0, axis1):
@@ -135,7 +149,15 @@ def tile(input, *dims):
 
 def narrow(input, dim, start, length):
     """The part from `start` of the given length along `dim`, a view."""
-    return input[(slice(None),) * (dim % input.ndim) + (slice(start, start + length),)]
+    if not input.ndim:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    dim = at_dim(dim, input.ndim)
+    start = start + input.shape[dim] if start < 0 else start
+    if not 0 <= start <= start + length <= input.shape[dim]:
+        raise RuntimeError(
+            f"start ({start}) + length ({length}) exceeds dimension size ({input.shape[dim]})."
+        )
+    return input[(slice(None),) * dim + (slice(start, start + length),)]
 
 
 @cache
@@ -198,7 +220,8 @@ def chunk(input, chunks, dim=0):
 
 def unbind(input, dim=0):
     """The slices along `dim`, as a tuple of views."""
-    before = (slice(None),) * (dim % input.ndim)
+    dim = at_dim(dim, input.ndim)
+    before = (slice(None),) * dim
     return tuple(input[(*before, i)] for i in range(input.shape[dim]))
 
 
@@ -209,7 +232,7 @@ def _flip(input, dims):
 
 def flip(input, *dims):
     """Reverse the order along the given dimensions (a copy)."""
-    return _flip(input, sizes(dims))
+    return _flip(input, tuple(at_dim(d, input.ndim) for d in sizes(dims)) if input.ndim else ())
 
 
 @op(lambda g, shifts, dims: roll(g, tuple(-s for s in _many(shifts)), dims))
@@ -217,6 +240,8 @@ def roll(input, shifts, dims=None):
     """Shift the elements along `dims` (or all of them, flattened), around the end."""
     if dims is not None and len(_many(shifts)) != len(_many(dims)):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {shifts}, dims: {dims}")
+    if not input.size:
+        return input.copy()
     return np.roll(input, shifts if dims is not None else sum(_many(shifts)), dims)
 
 
@@ -227,13 +252,19 @@ def _many(x):
 @op(lambda g, diagonal: tril(g, diagonal))
 def tril(input, diagonal=0):
     """The lower triangle of a matrix (or batch of them), the rest 0."""
-    return np.tril(input, diagonal)
+    return np.tril(_matrix("tril", input), diagonal)
 
 
 @op(lambda g, diagonal: triu(g, diagonal))
 def triu(input, diagonal=0):
     """The upper triangle of a matrix (or batch of them), the rest 0."""
-    return np.triu(input, diagonal)
+    return np.triu(_matrix("triu", input), diagonal)
+
+
+def _matrix(name, input):
+    if input.ndim < 2:
+        raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
+    return input
 
 
 @op(lambda g: g)
