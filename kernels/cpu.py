@@ -19,10 +19,11 @@ from . import elementary
 
 BLOCK = 8192  # elements: 3 x 32 KiB of float32 stay in a core's second-level cache
 PARALLEL = 32768  # elements from which waking threads (1-3 µs) is worth it
+FEW, LANES = 32, 256  # up to so many classes, cross-entropy turns so many rows at a time
 OPTIONS = {"fastmath": elementary.FAST, "error_model": "numpy", "nogil": True}
 
 # Bound anew by `specialise` for each rule and float type.
-point = exp = log = log1p = real = bits = None
+point = exp = log = log1p = real = bits = CLASSES = SIGN = MAGNITUDE = None
 
 
 def at(x, i):
@@ -112,7 +113,7 @@ def class_rows(x, target, weight, ignore, upstream, value_out, grad_out):
                 gap = xr[y] - top
                 e = exp(gap)
                 own = weight[y] if weight is not None else real(1)
-                value = own * ((log1p(rest) if gap == 0 else log(rest + e)) - gap)
+                value = own * (log1p(rest if gap == 0 else rest + e - real(1)) - gap)
                 if grad_out is not None:
                     share = own / (rest + e) * at(upstream, r)
                     for c in range(classes):
@@ -123,6 +124,67 @@ def class_rows(x, target, weight, ignore, upstream, value_out, grad_out):
             if value_out is not None:
                 value_out[r] = value
             sums[block] += value
+    return sums.sum()
+
+
+def few_classes(x, target, weight, ignore, upstream, value_out, grad_out):
+    """class_rows for a few classes: LANES rows are turned on their side, a vector lane to a row.
+
+    65536 x 10 takes 0.45 ms this way and 2.6 ms row by row, whose inner loops are too short. Their
+    number is a constant of the build, CLASSES, where a row is copied: 1.0 ms where it is not.
+    """
+    n, classes = x.shape
+    rows = LANES * max(1, BLOCK // (classes * LANES))
+    blocks = (n + rows - 1) // rows
+    sums = np.zeros(blocks)
+    for block in prange(blocks):
+        tile = np.empty((classes, LANES), x.dtype)
+        lanes = np.empty((5, LANES), x.dtype)
+        top, rest, gap, e_y, own = lanes[0], lanes[1], lanes[2], lanes[3], lanes[4]
+        y = np.empty(LANES, bits)
+        for first in range(block * rows, min(n, (block + 1) * rows), LANES):
+            m = min(LANES, n - first)
+            for r in range(m):
+                for c in range(CLASSES):
+                    tile[c, r] = x[first + r, c]
+                y[r] = target[first + r]
+                own[r] = real(1)
+                if weight is not None:
+                    own[r] = weight[y[r]] if y[r] != ignore else real(0)
+            for r in range(m):
+                top[r] = tile[0, r]
+                rest[r], gap[r], e_y[r] = real(0), real(0), real(1)
+            for c in range(1, classes):
+                for r in range(m):
+                    top[r] = tile[c, r] if tile[c, r] > top[r] else top[r]
+            for c in range(classes):
+                for r in range(m):
+                    d = tile[c, r] - top[r]
+                    e = exp(d)
+                    tile[c, r] = e
+                    mine = y[r] == c
+                    rest[r] += real(0) if mine else e
+                    gap[r] = d if mine else gap[r]
+                    e_y[r] = e if mine else e_y[r]
+            total = real(0)
+            for r in range(m):
+                others = rest[r] if gap[r] == 0 else rest[r] + e_y[r] - real(1)
+                value = real(0) if y[r] == ignore else own[r] * (log1p(others) - gap[r])
+                total += value
+                own[r] = own[r] / (rest[r] + e_y[r]) * at(upstream, first + r)
+                if value_out is not None:
+                    value_out[first + r] = value
+            sums[block] += total
+            if grad_out is not None:
+                for c in range(classes):
+                    for r in range(m):
+                        tile[c, r] = (-rest[r] if y[r] == c else tile[c, r]) * own[r]
+                for r in range(m):
+                    if y[r] == ignore:
+                        grad_out[first + r, :] = real(0)
+                    else:
+                        for c in range(CLASSES):
+                            grad_out[first + r, c] = tile[c, r]
     return sums.sum()
 
 
@@ -203,13 +265,19 @@ def check_classes(target, weight, classes, ignore):
 
     target (n,) int64; weight (C,) or None counts each row that is not ignored as 1.
     """
+    rows, bad = 0, 0
+    for i in range(target.size):  # no early way out: this loop vectorizes
+        rows += target[i] != ignore
+        bad += (target[i] != ignore) & ((target[i] < 0) | (target[i] >= classes))
+    if bad:
+        for i in range(target.size):
+            if target[i] != ignore and (target[i] < 0 or target[i] >= classes):
+                return i, 0.0
+    if weight is None:
+        return -1, float(rows)
     total = 0.0
     for i in range(target.size):
-        y = target[i]
-        if y != ignore:
-            if y < 0 or y >= classes:
-                return i, total
-            total += weight[y] if weight is not None else 1.0
+        total += weight[target[i]] if target[i] != ignore else 0.0
     return -1, total
 
 
@@ -222,8 +290,10 @@ _SOURCE = hashlib.sha256(
 
 
 @cache
-def specialise(loop, rule, dtype, parallel=False):
+def specialise(loop, rule, dtype, parallel=False, classes=None):
     """`loop` compiled with `rule` and the float type `dtype`, from the disk cache where possible.
+
+    classes: how many, for a loop that is built for one number of them.
 
     A closure over a dispatcher would miss Numba's disk cache in every new process (the key holds a
     number of the process). So the loop's code is rebound to globals of its own, which are no part
@@ -234,6 +304,7 @@ def specialise(loop, rule, dtype, parallel=False):
     scope = dict(
         globals(),
         real=dtype.type,
+        CLASSES=classes,
         bits=np.int64 if wide else np.int32,
         SIGN=np.int64(63) if wide else np.int32(31),
         MAGNITUDE=np.int64(2**63 - 1) if wide else np.int32(2**31 - 1),
@@ -248,7 +319,7 @@ def specialise(loop, rule, dtype, parallel=False):
         )
     function = types.FunctionType(loop.__code__, scope, loop.__name__)
     owner = "" if rule is None else f"{rule.__module__.rpartition('.')[2]}-{rule.__name__}"
-    build = "parallel" if parallel else "serial"
+    build = f"{'parallel' if parallel else 'serial'}{classes or ''}"
     function.__qualname__ = ".".join([loop.__name__, owner, dtype.name, build, _SOURCE])
     function.__module__ = loop.__module__
     return njit(parallel=parallel, cache=True, **OPTIONS)(function)
@@ -282,7 +353,8 @@ def _typed(number, real):
 
 def run_classes(loss, x, target, weight, ignore, upstream=None, value=False):
     """One pass of cross-entropy over x (n, C) and valid class indices target (n,) int64."""
-    return _run_rows(class_rows, loss, x, (target, weight, ignore), upstream, value)
+    loop = few_classes if 0 < x.shape[1] <= FEW else class_rows
+    return _run_rows(loop, loss, x, (target, weight, ignore), upstream, value)
 
 
 def run_weights(loss, x, t, keep, upstream=None, value=False):
@@ -291,7 +363,8 @@ def run_weights(loss, x, t, keep, upstream=None, value=False):
 
 
 def _run_rows(rows, loss, x, arguments, upstream, value):
-    loop = specialise(rows, loss.rule, x.dtype, x.size >= PARALLEL and len(x) > 1)
+    classes = x.shape[1] if rows is few_classes else None
+    loop = specialise(rows, loss.rule, x.dtype, x.size >= PARALLEL and len(x) > 1, classes)
     value_out = np.empty(len(x), x.dtype) if value else None
     grad_out = None if upstream is None else np.empty_like(x)
     total = loop(x, *arguments, _typed(upstream, x.dtype.type), value_out, grad_out)
@@ -300,7 +373,7 @@ def _run_rows(rows, loss, x, arguments, upstream, value):
 
 def run_update(rule, p, g, states, h):
     """One optimizer step in place on arrays of one shape, p and states contiguous."""
-    loop = specialise(update, rule, p.dtype, p.size >= PARALLEL)
+    loop = specialise(update, rule, p.dtype, p.size >= 8 * PARALLEL)  # cheap per element
     flat = [p.dtype.type(0) if s is None else s.reshape(-1) for s in states]
     loop(p.reshape(-1), np.ascontiguousarray(g).reshape(-1), *flat, h)
 

@@ -142,7 +142,7 @@ REDUCTIONS = [
     c("max_pair", lambda m, x, y: m.max(x, y), (3, 4), (3, 4)),
     c("var", lambda m, x: x.var()),
     c("var_dim", lambda m, x: x.var(1, unbiased=False)),
-    c("var_correction", lambda m, x: m.var(x, dim=0, correction=2, keepdim=True)),
+    c("var_correction", lambda m, x: m.var(x, dim=0, correction=2, keepdim=True), (4, 3)),
     c("std", lambda m, x: x.std()),
     c("std_dim", lambda m, x: x.std(dim=(0, 2), keepdim=True), (2, 3, 4)),
     c("std_of_equals", lambda m, x: x.std(1), values=[[[1.0, 1.0], [1.0, 3.0]]], smooth=False),
@@ -235,9 +235,10 @@ INDEXING = [
     c("gather", lambda m, x: x.gather(1, m.tensor([[0, 0], [3, 1], [2, 2]]))),
     c("take_along_dim", lambda m, x: m.take_along_dim(x, x.argmax(1, keepdim=True), dim=1)),
     c("masked_fill", lambda m, x: x.masked_fill(m.tensor(MASK), -3.0)),
-    c("embedding", lambda m, w: m.nn.functional.embedding(m.tensor([[0, 2], [2, 1]]), w)),
+    c("embedding", lambda m, w: m.nn.functional.embedding(
+        m.tensor([[0, 2], [2, 1]]), w), (4, 3)),
     c("embedding_padding", lambda m, w: m.nn.functional.embedding(
-        m.tensor([0, 2, 1, 2]), w, padding_idx=2), smooth=False),
+        m.tensor([0, 2, 1, 2]), w, padding_idx=2), (4, 3), smooth=False),
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ class Parser(argparse.ArgumentParser):
     """argparse's parser, whose complaint is one sentence without the usage text before it."""
 
     def error(self, message):
-        raise UsageError(f"{message} (see {self.prog} --help)")
+        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def number(kind: type, low: int, high: int) -> Callable[[str], Any]:

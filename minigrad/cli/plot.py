@@ -19,7 +19,7 @@ def draw(path: Path, split: Split, history: list[dict], answers: np.ndarray, los
         values = [record[f"{part}_loss"] for record in history]
         curves.plot(range(1, len(values) + 1), values, label=part, marker=".")
     curves.set(title=f"{split.name}: {loss}", xlabel="epoch", ylabel="loss")
-    curves.xaxis.get_major_locator().set_params(integer=True)
+    curves.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     curves.grid(alpha=0.3)
     curves.legend()
 
@@ -32,7 +32,9 @@ def draw(path: Path, split: Split, history: list[dict], answers: np.ndarray, los
 def _images(figure: Any, split: Split, answers: np.ndarray) -> None:
     wrong = answers != split.y_test
     errors_first = np.argsort(~wrong, kind="stable")
-    figure.suptitle(f"test images, predicted / true ({wrong.sum()} of {wrong.size} wrong, in red)")
+    figure.suptitle(
+        f"test images, predicted / true: the {wrong.sum()} wrong of {wrong.size} first, in red"
+    )
     for axes, i in zip(figure.subplots(4, 7).flat, errors_first, strict=False):
         axes.imshow(split.x_test[i].reshape(8, 8), cmap="gray_r")
         color = "red" if wrong[i] else "black"

@@ -120,7 +120,7 @@ def run(options: argparse.Namespace) -> None:
         history, answers = fit(trial, split, options)
     seconds = time.perf_counter() - started
 
-    print(f"{report(split, history[-1], answers)} ({seconds:.1f} s)")
+    print(f"{report(split, history[-1], answers)}, {seconds:.1f} s")
     if options.plot:
         draw(options.plot, split, history, answers, loss)
     if options.save:
@@ -189,7 +189,8 @@ def report(split: datasets.Split, final: dict[str, float], answers: np.ndarray) 
         error, mean = (
             np.mean((guess - split.y_test) ** 2) * split.target_scale**2 for guess in (answers, 0)
         )
-        return f"{split.name}: test MSE {error:.0f}, predicting the mean {mean:.0f}"
+        ratio = f"{error / mean:.2f} of it"
+        return f"{split.name}: test MSE {error:.0f}, predicting the mean {mean:.0f} ({ratio})"
     right = round(final["test_accuracy"] * len(answers))
     figure = f"test accuracy {final['test_accuracy']:.4f} ({right} of {len(answers)})"
     return f"{split.name}: {figure}, test loss {final['test_loss']:.4f}"

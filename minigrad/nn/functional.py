@@ -57,6 +57,8 @@ def embedding(input, weight, padding_idx=None):
     """Rows of weight (V, D) at the indices `input` (...) -> (..., D); padding_idx gets no gradient."""
     if input.dtype.kind not in "iu":
         raise RuntimeError(f"embedding: expected integer indices, got {input.dtype}")
+    if weight.ndim != 2:
+        raise RuntimeError(f"'weight' must be 2-D, got shape {tuple(weight.shape)}")
     if input.array.size and not 0 <= input.array.min() <= input.array.max() < len(weight):
         raise IndexError(
             f"embedding: index out of range: indices run from {input.array.min()} to "
@@ -106,7 +108,7 @@ def batch_norm(
     dims, shape = (0, *range(2, input.ndim)), (1, -1) + (1,) * (input.ndim - 2)
     if training or running_mean is None:
         n = input.numel() // max(input.shape[1], 1)
-        if n <= 1:
+        if n == 1:
             raise ValueError(
                 "Expected more than 1 value per channel when training, got input size "
                 f"{list(input.shape)}"

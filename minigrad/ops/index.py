@@ -44,11 +44,23 @@ def assign(input, value, index):
 
 def index_select(input, dim, index):
     """The slices of `input` at the given positions along `dim`; `index` is 1-d int."""
-    return getitem(input, (slice(None),) * at_dim(dim, input.ndim) + (_raw(index),))
+    dim = at_dim(dim, input.ndim)
+    return getitem(input, (slice(None),) * dim + (_checked(index, input.shape[dim], dim),))
 
 
 def _raw(index):
     return getattr(index, "array", index)
+
+
+def _checked(index, size, dim):
+    """The index as an array, all of it in [0, size)."""
+    index = _raw(index)
+    outside = (index < 0) | (index >= size)
+    if outside.any():
+        raise RuntimeError(
+            f"index {index[outside][0]} is out of bounds for dimension {dim} with size {size}"
+        )
+    return index
 
 
 def take_along_dim(input, indices, dim=None):
@@ -70,19 +82,14 @@ def take_along_dim(input, indices, dim=None):
 
 def gather(input, dim, index):
     """out[i][j] = input[index[i][j]][j] for dim 0, and so on; `index` may be smaller."""
-    index = _raw(index)
+    dim = at_dim(dim, input.ndim)
     if index.ndim != input.ndim:
         raise RuntimeError(
             "Index tensor must have the same number of dimensions as input tensor: got "
             f"{index.ndim} and {input.ndim}"
         )
-    if index.size and (index.min() < 0 or index.max() >= input.shape[dim]):
-        bad = index[(index < 0) | (index >= input.shape[dim])][0]
-        raise RuntimeError(
-            f"index {bad} is out of bounds for dimension {dim} with size {input.shape[dim]}"
-        )
     grid = list(np.ogrid[tuple(map(slice, index.shape))])
-    grid[dim] = index
+    grid[dim] = _checked(index, input.shape[dim], dim)
     return getitem(input, tuple(grid))
 
 

@@ -133,6 +133,11 @@ def argmin(input, dim=None, keepdim=False):
 
 
 def _extreme(input, dim, keepdim, all_of, pairwise, position):
+    if dim is None and 0 in input.shape:
+        raise RuntimeError(
+            f"{all_of.name[1:]}(): Expected reduction dim to be specified for input.numel() == 0. "
+            "Specify the reduction dim with the 'dim' argument."
+        )
     if dim is None:
         return all_of(input)
     if not isinstance(dim, int):
@@ -158,13 +163,13 @@ def _deviation(input, dim):
     return input - mean(input, dim, True)
 
 
-def _correct(shape, dim, correction):
-    return np.maximum(_count(shape, dim) - correction, 0)
+def _freedom(shape, dim, correction):
+    return float(_count(shape, dim) - correction)
 
 
 @op(
     lambda g, shape, input, dim, correction: (
-        _spread(g, shape, dim) * _deviation(input, dim) * 2 / float(_correct(shape, dim, correction))
+        _spread(g, shape, dim) * _deviation(input, dim) * 2 / _freedom(shape, dim, correction)
     )
 )
 def _var(input, dim, correction, keepdim):
@@ -175,7 +180,7 @@ def _variance(input, dim, correction, keepdim):
     """NumPy's var, but NaN or inf without a warning where too few elements are left."""
     if input.dtype.kind != "f":
         raise RuntimeError(f"std and var only support floating point dtypes, got {input.dtype}")
-    axes, left = _axes(dim, input.ndim), input.dtype.type(_correct(input.shape, dim, correction))
+    axes, left = _axes(dim, input.ndim), input.dtype.type(np.maximum(_freedom(input.shape, dim, correction), 0))
     center = input.sum(axis=axes, keepdims=True) / input.dtype.type(_count(input.shape, dim))
     return np.square(input - center).sum(axis=axes, keepdims=keepdim) / left
 
@@ -184,7 +189,7 @@ def _variance(input, dim, correction, keepdim):
     lambda g, shape, out, input, dim, correction: (
         _spread(ew.where(out == 0, 0.0, g / out), shape, dim)
         * _deviation(input, dim)
-        / float(_correct(shape, dim, correction))
+        / _freedom(shape, dim, correction)
     )
 )
 def _std(input, dim, correction, keepdim):

@@ -199,7 +199,7 @@ def stack(tensors, dim=0):
 
 def split(tensor, split_size_or_sections, dim=0):
     """Views of consecutive parts: of a given size, or of the sizes in a list."""
-    n, sections = tensor.shape[dim], split_size_or_sections
+    n, sections = _size_at("split", tensor, dim), split_size_or_sections
     if isinstance(sections, int):
         sections = [min(sections, n - start) for start in range(0, n, sections)] or [0]
     elif sum(sections) != n:
@@ -211,11 +211,17 @@ def split(tensor, split_size_or_sections, dim=0):
     return tuple(narrow(tensor, dim, a, k) for a, k in zip(starts, sections, strict=False))
 
 
+def _size_at(name, input, dim):
+    if not input.ndim:
+        raise RuntimeError(f"{name} expects at least a 1-dimensional tensor")
+    return input.shape[at_dim(dim, input.ndim)]
+
+
 def chunk(input, chunks, dim=0):
     """Split into at most `chunks` views of equal size (the last may be smaller)."""
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    return split(input, max(1, -(-input.shape[dim] // chunks)), dim)
+    return split(input, max(1, -(-_size_at("chunk", input, dim) // chunks)), dim)
 
 
 def unbind(input, dim=0):
@@ -232,7 +238,8 @@ def _flip(input, dims):
 
 def flip(input, *dims):
     """Reverse the order along the given dimensions (a copy)."""
-    return _flip(input, tuple(at_dim(d, input.ndim) for d in sizes(dims)) if input.ndim else ())
+    dims = tuple(at_dim(d, input.ndim) for d in sizes(dims))
+    return _flip(input, dims if input.ndim else ())
 
 
 @op(lambda g, shifts, dims: roll(g, tuple(-s for s in _many(shifts)), dims))
