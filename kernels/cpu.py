@@ -371,11 +371,21 @@ def _run_rows(rows, loss, x, arguments, upstream, value):
     return total, value_out, grad_out
 
 
-def run_update(rule, p, g, states, h):
-    """One optimizer step in place on arrays of one shape, p and states contiguous."""
+def bind_update(rule, p, states):
+    """A function step(g, h) that updates p and its states (contiguous, or None) in place."""
     loop = specialise(update, rule, p.dtype, p.size >= 8 * PARALLEL)  # cheap per element
-    flat = [p.dtype.type(0) if s is None else s.reshape(-1) for s in states]
-    loop(p.reshape(-1), np.ascontiguousarray(g).reshape(-1), *flat, h)
+    states = [p.dtype.type(0) if s is None else s.reshape(-1) for s in states]
+    flat = p.reshape(-1)
+
+    def step(g, h):
+        loop(flat, g.reshape(-1), *states, h)
+
+    def step_copy(g, h):
+        copy = p.reshape(-1)
+        loop(copy, g.reshape(-1), *states, h)
+        p[...] = copy.reshape(p.shape)
+
+    return step if p.flags.c_contiguous else step_copy
 
 
 def first_bad_class(target, weight, classes, ignore):

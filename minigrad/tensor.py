@@ -477,27 +477,33 @@ def _as_index(key):
 
 
 _NUMBERS = (float, int, bool)
+_FLOATS = (dtypes.float32, dtypes.float64)
 
 
 def apply(operation: Op, args: tuple) -> Tensor:
     """Run an operation on its inputs and options, and record it where a gradient is needed."""
     arity = operation.arity
     inputs, arrays, parents, needed = args[:arity], [], [], False
+    dtype, simple = None, True  # simple: one float dtype, and numbers
     for x in inputs:
         if isinstance(x, Tensor):
             if x.view_of is not None:
                 x._follow_base()
-            arrays.append(x.array)
-            parents.append(x.node)
-            if x.node is not None:
+            array, node = x.array, x.node
+            if node is not None:
                 needed = True
-        elif type(x) in _NUMBERS or x is None:
+            if dtype is None:
+                dtype = array.dtype
+            elif dtype is not array.dtype:
+                simple = False
+            arrays.append(array)
+            parents.append(node)
+        else:
+            if type(x) not in _NUMBERS and x is not None:
+                x, simple = _operand(operation, x), False
             arrays.append(x)
             parents.append(None)
-        else:
-            arrays.append(_operand(operation, x))
-            parents.append(None)
-    if operation.promote is not None:
+    if operation.promote is not None and not (simple and dtype in _FLOATS):
         arrays = _promote(operation, arrays)
     try:
         out = operation.forward(*arrays, *args[arity:])
@@ -506,28 +512,24 @@ def apply(operation: Op, args: tuple) -> Tensor:
     except AttributeError:
         raise _no_tensor(operation, inputs) from None
     result = Tensor.wrap(out)
-    if needed and operation.differentiable and is_grad_enabled() and result.array.dtype.kind == "f":
-        result.node = _record(operation, args, inputs, arrays, parents, result)
-    if operation.view and (out is arrays[0] or np.may_share_memory(out, arrays[0])):
+    if needed and operation.differentiable and is_grad_enabled() and result.array.dtype in _FLOATS:
+        out_read, kept, dropped = operation.reads(tuple([p is not None for p in parents]))
+        stamps = [(result.version, 0)] if out_read else []
+        for i in kept:
+            x = inputs[i]
+            if isinstance(x, Tensor):
+                stamps.append((x.version, x.version[0]))
+        for i in dropped:
+            arrays[i] = None
+        values = (result.array if out_read else None, *arrays, *args[arity:])
+        result.node = Node(operation, parents, values, stamps, result.array)
+    if operation.view:
         source = inputs[0]
-        base, _, chain = source.view_of or (source, None, ())
-        result.version = source.version
-        result.view_of = (base, base.node, (*chain, (operation, args[arity:])))
+        if out is source.array or np.may_share_memory(out, source.array):
+            base, _, chain = source.view_of or (source, None, ())
+            result.version = source.version
+            result.view_of = (base, base.node, (*chain, (operation, args[arity:])))
     return result
-
-
-def _record(operation, args, inputs, arrays, parents, result):
-    """The Node of an operation: its formulas' values, and stamps to notice if they change."""
-    keeps = operation.keeps(tuple([p is not None for p in parents]))
-    stamps = []
-    if keeps[0]:
-        stamps.append((result.version, 0))
-    values = [result.array if keeps[0] else None]
-    for keep, x, array in zip(keeps[1:], inputs, arrays, strict=True):
-        values.append(array if keep else None)
-        if keep and isinstance(x, Tensor):
-            stamps.append((x.version, x.version[0]))
-    return Node(operation, parents, (*values, *args[operation.arity :]), stamps, result.array)
 
 
 def _operand(operation, x):
@@ -544,11 +546,9 @@ def _operand(operation, x):
 def _promote(operation, arrays):
     """The inputs in the dtype of the result; numbers stay as they are, NumPy casts them itself."""
     kinds = {x.dtype for x in arrays if isinstance(x, np.ndarray)}
+    mode = operation.promote
     if not kinds:
         raise _no_tensor(operation, arrays)
-    if len(kinds) == 1 and next(iter(kinds)).kind == "f":
-        return arrays
-    mode = operation.promote
     if mode == "same":
         if len(kinds) > 1:
             raise RuntimeError(
@@ -654,7 +654,7 @@ def _operator(operation, reverse=False):
             return NotImplemented
         return apply(operation, (other, self, *extra) if reverse else (self, other, *extra))
 
-    extra = operation.forward.__wrapped__.__defaults__ or ()
+    extra = operation.bind.__defaults__ or ()
     return operator
 
 

@@ -48,7 +48,7 @@ class _Output:
     def __init__(self, name, position, call):
         self.name, self.position, self.shape, self.dtype = name, position, call.shape, call.dtype
 
-    def gradients(self, g, values, shapes):
+    def gradients(self, g, values, parents):
         return [_Parts({self.position: g}, self.shape, self.dtype)]
 
 
@@ -59,7 +59,7 @@ class _Call:
         self.name, self.backward, self.context = function.__name__, function.backward, context
         self.wrap, self.specs = tensor.wrap, [(o.array.shape, o.array.dtype) for o in outputs]
 
-    def gradients(self, g, values, shapes):
+    def gradients(self, g, values, parents):
         parts = [g.parts.get(i) for i in range(len(self.specs))]
         recorded = any(hasattr(part, "node") for part in parts)
         given = [
@@ -68,16 +68,17 @@ class _Call:
         ]
         results = self.backward(self.context, *given)
         results = results if isinstance(results, tuple) else (results,)
-        if len(results) != len(shapes):
+        if len(results) != len(parents):
             raise RuntimeError(
                 f"function {self.name} returned an incorrect number of gradients (expected "
-                f"{len(shapes)}, got {len(results)})"
+                f"{len(parents)}, got {len(results)})"
             )
-        for i, (result, shape) in enumerate(zip(results, shapes, strict=True)):
-            if result is not None and shape is not None and result.array.shape != shape:
+        results = [r if p is not None else None for r, p in zip(results, parents, strict=True)]
+        for i, (result, parent) in enumerate(zip(results, parents, strict=True)):
+            if result is not None and result.array.shape != parent.shape:
                 raise RuntimeError(
                     f"function {self.name} returned an invalid gradient at index {i} - got "
-                    f"{list(result.shape)} but expected shape compatible with {list(shape)}"
+                    f"{list(result.shape)} but expected shape compatible with {list(parent.shape)}"
                 )
         if recorded:
             return results

@@ -20,6 +20,8 @@ from operator import attrgetter
 
 import numpy as np
 
+from ..quiet import quiet
+
 _birth = itertools.count().__next__
 _by_birth = attrgetter("birth")
 _recording: ContextVar[bool] = ContextVar("recording", default=True)  # per thread and per task
@@ -149,75 +151,83 @@ class Node:
             self.values, self.stamps = None, ()
 
 
-def newest_first(roots, targets=None) -> list[Node]:
-    """Every node that `roots` were computed from (and that lead to `targets`), newest first."""
+def newest_first(roots) -> list[Node]:
+    """The roots and every operation they were computed from, newest first."""
     seen, stack = set(roots), list(roots)
     while stack:
         for parent in stack.pop().parents:
-            if parent is not None and parent not in seen:
+            if parent is not None and parent.parents and parent not in seen:
                 seen.add(parent)
                 stack.append(parent)
-    order = sorted(seen, key=_by_birth, reverse=True)
-    if targets is None:
-        return order
+    return sorted(seen, key=_by_birth, reverse=True)
+
+
+def _leading_to(targets, order) -> set[Node]:
+    """The targets and those nodes of `order` that were computed from one."""
     useful = set(targets)
     for node in reversed(order):
         if not useful.isdisjoint(node.parents):
             useful.add(node)
-    return [node for node in order if node in useful]
+    return useful
 
 
-@np.errstate(all="ignore")  # once per walk: infinities and NaN are values here, as in PyTorch
-def walk(pending, *, retain, lift=None, targets=None):
-    """Send the gradients in `pending` (node -> gradient) down to the leaves.
+@quiet
+def walk(roots, retain, lift=None, targets=None):
+    """Send the gradients in `roots` (node -> gradient) down to the leaves.
 
     Returns node -> gradient for the leaves, for `targets` and for nodes that retain theirs, and the
     set of nodes whose gradient array nobody else holds. `lift(array, node)` makes a Tensor of a
     saved value: given, the formulas run on Tensors and are recorded.
     """
-    order = newest_first(pending, targets)
-    visited, wanted = set(order), set(targets or ())
-    found, owned = {}, set()
+    order = newest_first(roots)
+    useful = None if targets is None else _leading_to(targets, order)
+    pending, owned, kept = dict(roots), set(), targets or ()
+    found = {}
     for node in order:
-        g = pending.pop(node, None)
-        if g is None:
+        if node not in pending:
             continue
-        if node.op is None or node.owner is not None or node in wanted:
+        op, g = node.op, pending[node]
+        if op is None or node.owner is not None or node in kept:
             found[node] = g
-            if node.op is None:
+            if op is None:
                 continue
-        values, op = node.read(), node.op
+        del pending[node]
+        values, parents = node.read(), node.parents
         if lift is not None:
-            sources = (node, *node.parents)
+            sources = (node, *parents)
             lifted = [lift(v, n) for v, n in zip(values, sources, strict=False)]
             values = (*lifted, *values[len(sources) :])  # options follow the inputs, as they are
-        shapes = [p.shape if p is not None and p in visited else None for p in node.parents]
-        for parent, d in zip(node.parents, op.gradients(g, values, shapes), strict=True):
-            if d is None or parent not in visited:
+        if useful is not None:
+            parents = [p if p in useful else None for p in parents]
+        for parent, d in zip(parents, op.gradients(g, values, parents), strict=True):
+            if d is None:
                 continue
             fresh = lift is None and d is not g and d.base is None
             if d.shape != parent.shape:
-                d, fresh = unbroadcast(d, parent.shape), lift is None
+                d, fresh = unbroadcast(d, parent.shape), True
             if d.dtype != parent.dtype:
-                d, fresh = d.astype(parent.dtype), lift is None
-            if parent not in pending:
+                d, fresh = d.astype(parent.dtype), True
+            before = pending.get(parent)
+            if before is None:
                 pending[parent] = d
                 if fresh:
                     owned.add(parent)
-            elif parent in owned and type(pending[parent]) is type(d):
-                pending[parent] += d
+            elif lift is None and parent in owned and type(before) is type(d):
+                before += d
             else:
-                pending[parent] = pending[parent] + d
-                if lift is None:
-                    owned.add(parent)
+                pending[parent] = before + d
+                owned.add(parent)
         if not retain:
             node.release()
+    found.update(pending)  # what is left: leaves
     return found, owned
 
 
 def unbroadcast(g, shape):
     """Sum a gradient over the axes along which its input was broadcast. Here, nowhere else."""
     extra = g.ndim - len(shape)
+    if extra == 1 and g.shape[1:] == shape:  # a bias: half the time of the general case
+        return g.sum(0)
     axes = (
         *range(extra),
         *(i + extra for i, n in enumerate(shape) if n == 1 != g.shape[i + extra]),
@@ -240,7 +250,8 @@ def _first_gradients(outputs, gradients, create_graph):
                     "grad can be implicitly created only for scalar outputs: got shape "
                     f"{t.array.shape}; reduce it (for instance .sum()) or pass gradient="
                 )
-            g = t.wrap(np.ones_like(t.array))
+            g = np.ones(t.array.shape, t.array.dtype)
+            g = t.wrap(g) if create_graph else g
         elif not hasattr(g, "array"):
             raise TypeError(f"gradient: expected a Tensor or None, got {type(g).__name__}")
         elif g.array.shape != t.array.shape:
@@ -248,7 +259,8 @@ def _first_gradients(outputs, gradients, create_graph):
                 f"Mismatch in shape: gradient has a shape of {g.array.shape} and the output has a "
                 f"shape of {t.array.shape}."
             )
-        g = g if create_graph else g.array.astype(t.array.dtype, copy=False)
+        elif not create_graph:
+            g = g.array.astype(t.array.dtype, copy=False)
         pending[t.node] = pending[t.node] + g if t.node in pending else g
     return pending
 
@@ -257,13 +269,12 @@ def _run(outputs, gradients, retain_graph, create_graph, targets=None):
     gradients = (None,) * len(outputs) if gradients is None else gradients
     pending = _first_gradients(outputs, gradients, create_graph)
     retain = create_graph if retain_graph is None else retain_graph
-    with enable_grad() if create_graph else no_grad():
-        return walk(
-            pending,
-            retain=retain,
-            lift=outputs[0].lift if create_graph else None,
-            targets=targets,
-        )
+    lift = outputs[0].lift if create_graph else None
+    token = _recording.set(create_graph)
+    try:
+        return walk(pending, retain, lift, targets)
+    finally:
+        _recording.reset(token)
 
 
 def _as_tuple(x):

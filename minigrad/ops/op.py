@@ -13,9 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import numpy as np
-
-_quiet = np.errstate(all="ignore")  # infinities and NaN are values here, as in PyTorch
+from ..quiet import quiet
 
 
 class Op:
@@ -30,7 +28,7 @@ class Op:
         names = list(inspect.signature(forward).parameters)
         self.name, self.__doc__ = forward.__name__.strip("_"), forward.__doc__
         self.__name__, self.__wrapped__ = self.name, forward
-        self.forward = forward if view else _quiet(forward)
+        self.forward = forward if view else quiet(forward)
         self.promote, self.view, self.arity = promote, view, len(formulas)
         slots = {name: i for i, name in enumerate(["g", "shape", "out", *names])}
         self.formulas = [
@@ -40,22 +38,24 @@ class Op:
         # Python itself binds defaults and keywords, and names what is missing, in 0.1 µs.
         self.bind: Any = eval(f"lambda {', '.join(names)}: ({', '.join(names)},)")
         self.bind.__defaults__, self.bind.__qualname__ = forward.__defaults__, self.name
-        self.keeps = cache(self._keeps)
+        self.reads = cache(self._reads)
 
-    def _keeps(self, needed: tuple[bool, ...]) -> tuple[bool, ...]:
-        """Which of (out, *inputs) the formulas of the `needed` inputs read."""
+    def _reads(self, needed: tuple[bool, ...]) -> tuple[bool, tuple[int, ...], tuple[int, ...]]:
+        """What the formulas of the `needed` inputs read: out?, which inputs; and which not."""
         read = {s for f, n in zip(self.formulas, needed, strict=True) if f and n for s in f[1]}
-        return tuple(slot in read for slot in range(2, 3 + self.arity))
+        inputs = range(self.arity)
+        kept = tuple(i for i in inputs if i + 3 in read)
+        return 2 in read, kept, tuple(i for i in inputs if i not in kept)
 
-    def gradients(self, g, values, shapes) -> list:
-        """The gradient of each input whose shape is given, None for the others."""
+    def gradients(self, g, values, parents) -> list:
+        """The gradient of each input that has a parent node, None for the others."""
         given, found = [g, None, *values], []
-        for formula, shape in zip(self.formulas, shapes, strict=True):
-            if formula is None or shape is None:
+        for formula, parent in zip(self.formulas, parents, strict=True):
+            if formula is None or parent is None:
                 found.append(None)
-                continue
-            given[1] = shape
-            found.append(formula[0](*[given[slot] for slot in formula[1]]))
+            else:
+                given[1] = parent.shape
+                found.append(formula[0](*[given[slot] for slot in formula[1]]))
         return found
 
     def __call__(self, *args, **options):

@@ -31,6 +31,7 @@ class Optimizer:
                 "but got Tensor"
             )
         self.defaults, self.state, self.param_groups = defaults, {}, []
+        self._bound = {}  # parameter -> (its array, its state, the kernel bound to both)
         groups = [g[1] if isinstance(g, tuple) else g for g in params]
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
@@ -78,29 +79,33 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            h_of = {}
-            needed = self.needs(group)
+            numbers = {}
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                state = self.state.get(p)
-                if state is None:
-                    state = self.state[p] = {"step": 0} | {
-                        name: Tensor.wrap(np.zeros(p.array.shape, p.array.dtype))
-                        for name, used in zip(self.states, needed, strict=True)
-                        if used
-                    }
+                array, state, update = self._bound.get(p) or self._bind(p, group)
+                if array is not p.array or state is not self.state.get(p):
+                    array, state, update = self._bind(p, group)
                 t = state["step"] = state["step"] + 1
-                if t not in h_of:
-                    h_of[t] = tuple(map(float, self.numbers(group, t)))
-                states = [state[n].array if n in state else None for n in self.states]
-                states += [None] * (3 - len(states))
-                array = p.array if p.array.flags.c_contiguous else p.array.copy()
-                cpu.run_update(self.rule, array, p.grad.array, states, h_of[t])
-                if array is not p.array:
-                    p.array[...] = array
+                if t not in numbers:
+                    numbers[t] = tuple(map(float, self.numbers(group, t)))
+                update(p.grad.array, numbers[t])
                 p.version[0] += 1
         return loss
+
+    def _bind(self, p, group):
+        """Make the parameter's state if it has none, and bind the kernel to its memory."""
+        if p not in self.state:
+            self.state[p] = {"step": 0} | {
+                name: Tensor.wrap(np.zeros(p.array.shape, p.array.dtype))
+                for name, used in zip(self.states, self.needs(group), strict=True)
+                if used
+            }
+        state = self.state[p]
+        states = [state[name].array if name in state else None for name in self.states]
+        update = cpu.bind_update(self.rule, p.array, states + [None] * (3 - len(states)))
+        self._bound[p] = p.array, state, update
+        return self._bound[p]
 
     def state_dict(self) -> dict:
         """States and options, with parameters numbered in order."""
