@@ -30,7 +30,8 @@ FAST = {"contract", "nsz", "reassoc", "arcp"}
 EXACT = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}
 
 # ln2: the first part times any exponent is exact.  exp: (e^r - 1 - r) / r^2 on |r| <= ln 2 / 2.
-# log: (log(1 + f) - f + f^2 / 2) / f^3 on [-1/4, 1/2].  Lowest power first.
+# log: (log(1 + f) - f + f^2 / 2) / f^3 on [-1/4, 1/2].  unit: (log(1 + x) - x) / x^2 on [0, 1].
+# Lowest power first.
 # fmt: off
 CONSTANTS = {
     np.float32: SimpleNamespace(
@@ -38,6 +39,8 @@ CONSTANTS = {
         exp=(0.49999994, 0.16666521, 0.04166839, 0.008368724, 0.0013814584),
         log=(0.3333345, -0.25000098, 0.19990845, -0.16647296, 0.14478381, -0.1316113, 0.10463065,
              -0.04507425),
+        unit=(-0.4999993, 0.33330512, -0.24958587, 0.196954, -0.15355395, 0.10680553, -0.05766442,
+              0.020204572, -0.0033184697),
     ),
     np.float64: SimpleNamespace(
         integer=np.int64, ln2=(0.6931471805598903, 5.497923018708371e-14), exp_range=(-746, 710),
@@ -49,6 +52,7 @@ CONSTANTS = {
              0.09090893019047397, -0.08333704396470812, 0.07693387244343643, -0.07138582059383683,
              0.06643360871505669, -0.06249852458317515, 0.060830461610430916, -0.05968086994324859,
              0.050695345164956815, -0.029388551251751976, 0.008090798277209951),
+        unit=None,
     ),
 }
 # fmt: on
@@ -56,7 +60,7 @@ CONSTANTS = {
 
 @cache
 def functions(real):
-    """The namespace exp, log, log1p of scalar @njit functions for real = np.float32 or np.float64.
+    """The namespace exp, log, log1p, log1p_unit of scalar @njit functions for real = np.float32 or np.float64.
 
     A function that calls them and is itself called from a loop needs forceinline=True too.
     """
@@ -145,4 +149,14 @@ def functions(real):
         y = y if x < infinity else x
         return y if x > -one else (-infinity if x == -one else nan)
 
-    return SimpleNamespace(exp=exp, log=log, log1p=log1p)
+    log1p_unit = log1p
+    if constants.unit is not None:
+        unit_even, unit_odd = horner(constants.unit[::2]), horner(constants.unit[1::2])
+
+        @njit(**EXACT)
+        def log1p_unit(x):
+            """log1p of x in [0, 1] within 3 ulp, at two thirds of the cost."""
+            s = x * x
+            return x + s * (unit_even(s) + x * unit_odd(s))
+
+    return SimpleNamespace(exp=exp, log=log, log1p=log1p, log1p_unit=log1p_unit)

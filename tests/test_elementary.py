@@ -169,3 +169,13 @@ def test_float32_within_one_ulp_without_fma():
         text=True,
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_log1p_unit_float32():
+    """The cheap log1p of BCE with logits: every 16th float32 in [0, 1] within 3 ulp."""
+    bits = np.append(np.arange(0, 0x3F800000, 16, dtype=np.uint32), np.uint32(0x3F800000))
+    x = bits.view(np.float32)
+    exact = np.log1p(x.astype(np.float64))
+    error = np.abs(evaluate(np.float32, "log1p_unit", x) - exact)
+    assert np.all(error <= 3 * np.spacing(exact.astype(np.float32)))
+    assert np.isnan(evaluate(np.float32, "log1p_unit", [NAN]))
