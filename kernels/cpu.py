@@ -222,7 +222,7 @@ def weight_rows(x, t, keep, upstream, value_out, grad_out):
 
 
 def update(p, g, a, b, c, h):
-    """One optimizer step over flat arrays, in place: parameter p, gradient g, states (0 if unused)."""
+    """One optimizer step over flat arrays, in place: parameter p, gradient g, states (or 0)."""
     for block in prange((p.size + BLOCK - 1) // BLOCK):
         lo, hi = block * BLOCK, min(p.size, (block + 1) * BLOCK)
         pb, gb = p[lo:hi], g[lo:hi]
@@ -331,9 +331,9 @@ def specialise(loop, rule, dtype, parallel=False, classes=None):
 def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False):
     """One pass of a pointwise loss over contiguous arrays x, y of one shape and float dtype.
 
-    parameter: a number or an array of that shape; upstream: the same, or None for no gradient. value: whether
-    to return the values one by one. Returns their sum (float), the values or None, and
-    upstream * slope or None.
+    parameter: a number or an array of that shape; upstream: the same, or None for no gradient.
+    value: whether to return the values one by one. Returns their sum (float), the values or None,
+    and upstream * slope or None.
     """
     real = x.dtype.type
     loop = specialise(pointwise, loss.rule, x.dtype, x.size >= PARALLEL)

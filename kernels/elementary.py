@@ -60,7 +60,7 @@ CONSTANTS = {
 
 @cache
 def functions(real):
-    """The namespace exp, log, log1p, log1p_unit of scalar @njit functions for real = np.float32 or np.float64.
+    """Scalar @njit functions exp, log, log1p and log1p_unit for real = np.float32 or np.float64.
 
     A function that calls them and is itself called from a loop needs forceinline=True too.
     """

@@ -1,22 +1,63 @@
 """minigrad: a minimal tensor with reverse-mode autodiff, and Numba kernels for five losses."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import autograd, kernels, nn, ops, optim, random, utils
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
-    arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, full, full_like, linspace, ones,
-    ones_like, tensor, zeros, zeros_like,
+    arange,
+    as_tensor,
+    asarray,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    tensor,
+    zeros,
+    zeros_like,
 )  # fmt: skip
 from .dtypes import (
-    bool, double, float, float32, float64, int, int8, int16, int32, int64, long, result_type, short,
+    bool,
+    double,
+    float,
+    float32,
+    float64,
+    int,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    result_type,
+    short,
     uint8,
 )  # fmt: skip
 from .nn.functional import erf
 from .random import (
-    Generator, initial_seed, manual_seed, rand, rand_like, randint, randn, randn_like, randperm, seed,
+    Generator,
+    initial_seed,
+    manual_seed,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    seed,
 )  # fmt: skip
 from .serialization import load, save
 from .tensor import FUNCTIONS as _FUNCTIONS
 from .tensor import Size, Tensor, device
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
+
 
 globals().update(_FUNCTIONS)  # every operation of minigrad.ops, under PyTorch's and NumPy's names
 __version__ = "0.1.0"

@@ -134,7 +134,9 @@ def full_like(input, fill_value, *, dtype=None, device=None, requires_grad=False
 
 def empty_like(input, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Memory in the shape and dtype of `input`, whatever it holds."""
-    return empty(*input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    return empty(
+        *input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad
+    )
 
 
 def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:

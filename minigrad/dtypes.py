@@ -2,13 +2,15 @@
 
 import numpy as np
 
+_PYTHON_BOOL, _PYTHON_INT, _PYTHON_FLOAT = bool, int, float  # before the names mean dtypes
+
 float32, float64 = np.dtype("float32"), np.dtype("float64")
 int64, int32, int16, int8 = map(np.dtype, ("int64", "int32", "int16", "int8"))
 uint8, bool = np.dtype("uint8"), np.dtype("bool")
 float, double, long, int, short = float32, float64, int64, int32, int16
 
 SUPPORTED = (float32, float64, int64, int32, int16, int8, uint8, bool)
-_OF_NUMBER = {type(True): bool, type(0): int64, type(0.0): float32}  # keys: the Python types
+_OF_NUMBER = {_PYTHON_BOOL: bool, _PYTHON_INT: int64, _PYTHON_FLOAT: float32}
 _CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}
 _ALIASES = {"float": float32, "long": int64, "int": int32, "short": int16}
 
@@ -16,7 +18,7 @@ _ALIASES = {"float": float32, "long": int64, "int": int32, "short": int16}
 def as_dtype(dtype, argument="dtype") -> np.dtype:
     """A supported dtype from what NumPy or a reader would call one; TypeError otherwise."""
     if dtype in _OF_NUMBER:
-        return _OF_NUMBER[dtype] if dtype is not type(0.0) else float64
+        return float64 if dtype is _PYTHON_FLOAT else _OF_NUMBER[dtype]
     try:
         found = np.dtype(_ALIASES.get(dtype, dtype) if isinstance(dtype, str) else dtype)
     except TypeError:
@@ -51,9 +53,7 @@ def result_type(*operands) -> np.dtype:
             found[level] = dtype if before is None else widen(before, dtype)
     result = None
     for dtype in found:
-        if result is None:
-            result = dtype
-        elif dtype is not None and _CATEGORY[dtype.kind] > _CATEGORY[result.kind]:
-            result = dtype
+        higher = result and dtype and _CATEGORY[dtype.kind] > _CATEGORY[result.kind]
+        result = dtype if result is None or higher else result
     assert result is not None
     return result

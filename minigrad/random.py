@@ -74,7 +74,9 @@ def randint(low, high=None, size=None, *, generator=None, dtype=None, device=Non
 
 def randperm(n, *, generator=None, dtype=None, device=None) -> Tensor:
     """0 ... n - 1 in random order."""
-    return _finish(stream(generator).permutation(n).astype(dtypes.as_dtype(dtype or np.int64)), device)
+    return _finish(
+        stream(generator).permutation(n).astype(dtypes.as_dtype(dtype or np.int64)), device
+    )
 
 
 def rand_like(input, *, dtype=None) -> Tensor:

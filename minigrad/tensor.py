@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from functools import partialmethod
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,6 +55,10 @@ class Tensor:
     # For a view: the Tensor that owns the memory, its node when the view was recorded, and the
     # operations that lead from one to the other.
     view_of: tuple | None
+
+    if TYPE_CHECKING:  # operations become methods at the end of this file; mypy cannot see them
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, array, requires_grad=False):
         if not isinstance(array, np.ndarray):
@@ -275,7 +280,9 @@ class Tensor:
     def item(self):
         """The one element as a Python number."""
         if self.array.size != 1:
-            raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
+            raise RuntimeError(
+                f"a Tensor with {self.numel()} elements cannot be converted to Scalar"
+            )
         return self.array.item()
 
     def tolist(self):
@@ -389,7 +396,7 @@ class Tensor:
             self._store(key, value.array if isinstance(value, Tensor) else value)
 
     def to(self, *args, dtype=None, device=None, copy=False):
-        """This tensor as another dtype: to(dtype), to("cpu"), to(other). Itself if nothing changes."""
+        """This tensor in another dtype: to(dtype), to("cpu"), to(other); itself if nothing changes."""
         for x in args:
             if isinstance(x, Tensor):
                 dtype = x.dtype
@@ -434,7 +441,7 @@ _new = Tensor.__new__
 _DEVICES = ("cpu", "cuda", "mps", "meta")
 
 
-class device(str):  # noqa: N801, PyTorch's name
+class device(str):  # PyTorch's name
     """Where a tensor lives: device("cpu")."""
 
     __slots__ = ()
@@ -625,7 +632,9 @@ def _public(f: Op | Callable) -> Callable:
 
     def function(*args, **kwargs):
         if kwargs:
-            kwargs = {KEYWORDS.get(k, k): v for k, v in kwargs.items() if k != "out" or v is not None}
+            kwargs = {
+                KEYWORDS.get(k, k): v for k, v in kwargs.items() if k != "out" or v is not None
+            }
         return apply(f, f.bind(*args, **kwargs)) if isinstance(f, Op) else f(*args, **kwargs)
 
     function.__name__ = function.__qualname__ = f.__name__
@@ -665,7 +674,7 @@ for _name in [name for name in FUNCTIONS if name in vars(elementwise) and name !
     setattr(Tensor, _name + "_", _in_place(FUNCTIONS[_name]))
 Tensor.masked_fill_ = _in_place(FUNCTIONS["masked_fill"])
 for _name in ("float", "double", "long", "int", "short", "bool"):
-    setattr(Tensor, _name, lambda self, dtype=getattr(dtypes, _name): self.to(dtype))
+    setattr(Tensor, _name, partialmethod(Tensor.to, getattr(dtypes, _name)))
 for _name, _operation in {
     "add": elementwise.add, "sub": elementwise.sub, "mul": elementwise.mul,
     "truediv": elementwise._div, "floordiv": elementwise.floor_divide,
@@ -677,7 +686,12 @@ for _name, _operation in {
     setattr(Tensor, f"__i{_name}__", _in_place(getattr(Tensor, f"__{_name}__")))
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(Tensor, f"__{_name}__", _operator(OPERATIONS[_name]))
-for _name, _python in {"neg": "neg", "abs": "abs", "bitwise_not": "invert", "round": "round"}.items():
+for _name, _python in {
+    "neg": "neg",
+    "abs": "abs",
+    "bitwise_not": "invert",
+    "round": "round",
+}.items():
     setattr(Tensor, f"__{_python}__", FUNCTIONS[_name])
 Tensor.__pos__ = lambda self: self
 Tensor.__matmul__ = FUNCTIONS["matmul"]

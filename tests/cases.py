@@ -256,7 +256,8 @@ def _changed(m, x, change):
 
 IN_PLACE = [
     c("assign_number", lambda m, x: _assigned(m, x, 1, 0.5) * x),
-    c("assign_slice", lambda m, x, v: _assigned(m, x, (slice(None), slice(1, 3)), v), (3, 4), (3, 1)),
+    c("assign_slice", lambda m, x, v: _assigned(m, x, (slice(None), slice(1, 3)), v),
+      (3, 4), (3, 1)),
     c("assign_mask", lambda m, x: _assigned(m, x, x > 0, 2.0)),
     c("assign_rows", lambda m, x, v: _assigned(m, x, m.tensor([2, 0]), v), (3, 4), (2, 4)),
     c("iadd", lambda m, x, y: _changed(m, x, lambda t: t.add_(y)), (3, 4), (4,)),
@@ -264,7 +265,8 @@ IN_PLACE = [
     c("exp_", lambda m, x: _changed(m, x, lambda t: t.exp_())),
     c("view_iadd", lambda m, x, y: _changed(m, x, lambda t: t[0].add_(y)), (3, 4), (4,)),
     c("view_imul", lambda m, x: _changed(m, x, lambda t: t.t()[1].mul_(3))),
-    c("view_of_view", lambda m, x: _changed(m, x.contiguous(), lambda t: t[1:].view(-1)[::2].mul_(1.5))),
+    c("view_of_view", lambda m, x: _changed(
+        m, x.contiguous(), lambda t: t[1:].view(-1)[::2].mul_(1.5))),
     c("view_seen_later", lambda m, x: _seen_later(m, x)),
     c("zero_", lambda m, x: _changed(m, x, lambda t: t[:, 0].zero_())),
     c("copy_", lambda m, x, y: _changed(m, x, lambda t: t[1:, :2].copy_(y)), (3, 4), (2,)),
@@ -280,7 +282,8 @@ def _seen_later(m, x):
 
 
 LAYERS = [
-    c("layer_norm", lambda m, x, w, b: m.nn.functional.layer_norm(x, (4,), w, b), (3, 4), (4,), (4,)),
+    c("layer_norm", lambda m, x, w, b: m.nn.functional.layer_norm(x, (4,), w, b),
+      (3, 4), (4,), (4,)),
     c("layer_norm_2", lambda m, x: m.nn.functional.layer_norm(x, (3, 4)), (2, 3, 4)),
     c("batch_norm", lambda m, x, w, b: m.nn.functional.batch_norm(
         x, None, None, w, b, training=True), (5, 3), (3,), (3,)),

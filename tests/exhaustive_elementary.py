@@ -10,8 +10,9 @@ import argparse
 import sys
 
 import numpy as np
-from minigrad.kernels import elementary
 from numba import njit
+
+from minigrad.kernels import elementary
 
 CHUNK = 1 << 20
 BOUND = 1.0

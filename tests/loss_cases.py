@@ -3,6 +3,7 @@
 from itertools import product
 
 import numpy as np
+
 from cases import Case
 
 REDUCTIONS = ("none", "mean", "sum")

@@ -10,8 +10,9 @@ from pathlib import Path
 import mpmath
 import numpy as np
 import pytest
-from minigrad.kernels import elementary
 from numba import njit
+
+from minigrad.kernels import elementary
 
 NAMES = "exp", "log", "log1p"
 REALS = np.float32, np.float64

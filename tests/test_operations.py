@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+import minigrad as mg
 from cases import CASES
 from layouts import LAYOUTS
 from loss_cases import LOSS_CASES
-
-import minigrad as mg
 
 STORED = {
     key: value
@@ -73,7 +73,9 @@ def test_second_derivatives(case):
 @pytest.mark.parametrize("case", ALL, ids=case_id)
 def test_live(case):
     """The stored reference is what the installed PyTorch computes."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[torch]'")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed: pip install -e '.[torch]'"
+    )
     inputs = [torch.tensor(a, requires_grad=True) for a in case.inputs()]
     out = case.run(torch, *inputs)
     out.backward(torch.tensor(case.upstream(tuple(out.shape))))
@@ -88,7 +90,9 @@ def test_live(case):
 @pytest.mark.parametrize("case", [c for c in CASES if c.shapes == ((3, 4),)], ids=case_id)
 def test_unusual_shapes(case, shape):
     """On numbers and on nothing: PyTorch's value and gradient, or an error where it has one."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[torch]'")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed: pip install -e '.[torch]'"
+    )
     if case.values:
         pytest.skip("the case brings its own values")
     array = np.random.default_rng(0).uniform(case.low, case.high, shape)

@@ -29,7 +29,7 @@ _recording: ContextVar[bool] = ContextVar("recording", default=True)  # per thre
 is_grad_enabled = _recording.get
 
 
-class set_grad_enabled(ContextDecorator):  # noqa: N801, PyTorch's name
+class set_grad_enabled(ContextDecorator):  # PyTorch's name
     """Turn recording on or off: as a call (at once), a `with` block, or a decorator."""
 
     def __init__(self, mode: bool):
@@ -50,7 +50,7 @@ class set_grad_enabled(ContextDecorator):  # noqa: N801, PyTorch's name
         _recording.set(self.before.pop())
 
 
-class no_grad(ContextDecorator):  # noqa: N801
+class no_grad(ContextDecorator):
     """Record nothing in this thread: `with no_grad():`, `@no_grad()` or `@no_grad`."""
 
     mode = False
@@ -88,7 +88,7 @@ class no_grad(ContextDecorator):  # noqa: N801
         _recording.set(self.before.pop())
 
 
-class enable_grad(no_grad):  # noqa: N801
+class enable_grad(no_grad):
     """Record again inside a `no_grad` block."""
 
     mode = True
@@ -102,7 +102,15 @@ class Node:
     """
 
     __slots__ = (
-        "birth", "dtype", "op", "owner", "parents", "shape", "stamps", "values", "__weakref__",
+        "__weakref__",
+        "birth",
+        "dtype",
+        "op",
+        "owner",
+        "parents",
+        "shape",
+        "stamps",
+        "values",
     )  # fmt: skip
 
     def __init__(self, op, parents, values, stamps, out):

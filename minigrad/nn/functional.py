@@ -24,7 +24,10 @@ silu, softplus = elementwise.silu, _public(elementwise.softplus)
 # --- layers -------------------------------------------------------------------------------------
 
 
-@op(lambda g, input: g * (2 / math.sqrt(math.pi)) * elementwise.exp(-(input * input)), promote="float")
+@op(
+    lambda g, input: g * (2 / math.sqrt(math.pi)) * elementwise.exp(-(input * input)),
+    promote="float",
+)
 def erf(input):
     """The error function, 2/sqrt(pi) times the integral of exp(-t²) from 0 to input."""
     return special.erf(input)
@@ -54,7 +57,7 @@ def dropout(input, p=0.5, training=True, *, generator=None):
 
 
 def embedding(input, weight, padding_idx=None):
-    """Rows of weight (V, D) at the indices `input` (...) -> (..., D); padding_idx gets no gradient."""
+    """Rows of weight (V, D) at indices `input` (...) -> (..., D); padding_idx gets no gradient."""
     if input.dtype.kind not in "iu":
         raise RuntimeError(f"embedding: expected integer indices, got {input.dtype}")
     if weight.ndim != 2:
@@ -90,7 +93,8 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     if input.shape[-n:] != tuple(normalized_shape):
         raise RuntimeError(
             f"Given normalized_shape={list(normalized_shape)}, expected input with shape "
-            f"[*, {', '.join(map(str, normalized_shape))}], but got input of size {list(input.shape)}"
+            f"[*, {', '.join(map(str, normalized_shape))}], but got input of size "
+            f"{list(input.shape)}"
         )
     dims = tuple(range(-n, 0))
     mean, var = input.mean(dims, True), input.var(dims, correction=0, keepdim=True)
@@ -102,8 +106,8 @@ def batch_norm(
 ):
     """Zero mean and unit variance per channel of input (N, C, ...), then * weight + bias.
 
-    Training uses the batch's statistics and moves the running ones by `momentum` in place; otherwise
-    the running ones are used. Source: Ioffe and Szegedy, "Batch Normalization", 2015.
+    Training uses the batch's statistics and moves the running ones by `momentum` in place;
+    otherwise the running ones are used. Source: Ioffe and Szegedy, "Batch Normalization", 2015.
     """
     dims, shape = (0, *range(2, input.ndim)), (1, -1) + (1,) * (input.ndim - 2)
     if training or running_mean is None:
@@ -114,7 +118,10 @@ def batch_norm(
                 f"{list(input.shape)}"
             )
         mean, var = input.mean(dims, True), input.var(dims, correction=0, keepdim=True)
-        for running, batch in ((running_mean, mean.array), (running_var, var.array * (n / (n - 1)))):
+        for running, batch in (
+            (running_mean, mean.array),
+            (running_var, var.array * (n / (n - 1))),
+        ):
             if running is not None:
                 running.array[...] += momentum * (batch.reshape(-1) - running.array)
                 running.version[0] += 1
@@ -169,7 +176,7 @@ def _slope(g, fused, recompute):
 
 
 def _pointwise_op(loss):
-    """The operation of a pointwise loss: one kernel pass forward, which leaves the slopes as well."""
+    """The operation of a pointwise loss: one kernel pass forward, which leaves slopes as well."""
 
     def by_input(g, input, target, parameter, reduction, fused):
         if _is_tensor(g):
@@ -283,7 +290,9 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
 def huber_loss(input, target, reduction="mean", delta=1.0):
     """d²/2 where |d| < delta, else delta (|d| - delta/2); d = input - target, delta > 0."""
     if not delta > 0:
-        raise RuntimeError(f"huber_loss does not support non-positive values for delta: got {delta}")
+        raise RuntimeError(
+            f"huber_loss does not support non-positive values for delta: got {delta}"
+        )
     return _pointwise("huber", input, target, (float(delta),), _check_reduction(reduction))
 
 

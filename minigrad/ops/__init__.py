@@ -13,5 +13,16 @@ OPERATIONS = {
     if not name.startswith("_")
     and (isinstance(f, Op) or getattr(f, "__module__", None) == module.__name__)
     and not isinstance(f, type)
-    and name not in ("sizes", "assign", "put", "zero_where", "linear", "leaky_relu", "elu", "silu", "softplus")
+    and name
+    not in (
+        "sizes",
+        "assign",
+        "put",
+        "zero_where",
+        "linear",
+        "leaky_relu",
+        "elu",
+        "silu",
+        "softplus",
+    )
 }

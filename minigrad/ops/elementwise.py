@@ -216,9 +216,7 @@ def silu(input):
 
 
 @op(
-    lambda g, input, beta, threshold: where(
-        input * beta > threshold, g, g * sigmoid(input * beta)
-    ),
+    lambda g, input, beta, threshold: where(input * beta > threshold, g, g * sigmoid(input * beta)),
     promote="common",
 )
 def softplus(input, beta=1.0, threshold=20.0):

@@ -70,7 +70,7 @@ def take_along_dim(input, indices, dim=None):
         return getitem(reshape(input, (-1,)), indices.reshape(-1))
     dim = at_dim(dim, input.ndim)
     shape = np.broadcast_shapes(
-        *(x.shape[:dim] + (1,) + x.shape[dim + 1 :] for x in (input, indices))
+        *((*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, indices))
     )
     grid = list(np.ogrid[tuple(map(slice, shape))])
     for axis, n in enumerate(input.shape):

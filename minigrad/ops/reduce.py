@@ -180,7 +180,10 @@ def _variance(input, dim, correction, keepdim):
     """NumPy's var, but NaN or inf without a warning where too few elements are left."""
     if input.dtype.kind != "f":
         raise RuntimeError(f"std and var only support floating point dtypes, got {input.dtype}")
-    axes, left = _axes(dim, input.ndim), input.dtype.type(np.maximum(_freedom(input.shape, dim, correction), 0))
+    axes, left = (
+        _axes(dim, input.ndim),
+        input.dtype.type(np.maximum(_freedom(input.shape, dim, correction), 0)),
+    )
     center = input.sum(axis=axes, keepdims=True) / input.dtype.type(_count(input.shape, dim))
     return np.square(input - center).sum(axis=axes, keepdims=keepdim) / left
 
@@ -267,11 +270,7 @@ def cumsum(input, dim):
     return input.cumsum(axis=_axis(dim, input.ndim), dtype=dtype).reshape(input.shape)
 
 
-@op(
-    lambda g, shape, out, input, dim: (
-        input * _spread(ew.where(out == 0, 0.0, g / out), shape, dim)
-    )
-)
+@op(lambda g, shape, out, input, dim: input * _spread(ew.where(out == 0, 0.0, g / out), shape, dim))
 def _norm2(input, dim, keepdim):
     return np.sqrt(np.square(input).sum(axis=_axes(dim, input.ndim), keepdims=keepdim))
 

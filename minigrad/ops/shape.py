@@ -53,7 +53,9 @@ def flatten(input, start_dim=0, end_dim=-1):
         raise RuntimeError(
             f"flatten() has invalid args: start_dim {start_dim} comes after end_dim {end_dim}"
         )
-    return _reshape(input, (*shape[:start], int(np.prod(shape[start : end + 1])), *shape[end + 1 :]))
+    return _reshape(
+        input, (*shape[:start], int(np.prod(shape[start : end + 1])), *shape[end + 1 :])
+    )
 
 
 @op(lambda g, shape: reshape(g, shape), view=True)
