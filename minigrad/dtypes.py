@@ -11,7 +11,7 @@ float, double, long, int, short = float32, float64, int64, int32, int16
 
 SUPPORTED = (float32, float64, int64, int32, int16, int8, uint8, bool)
 _OF_NUMBER = {_PYTHON_BOOL: bool, _PYTHON_INT: int64, _PYTHON_FLOAT: float32}
-_CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}
+CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}  # of a dtype's kind: in-place results may not rise
 _ALIASES = {"float": float32, "long": int64, "int": int32, "short": int16}
 
 
@@ -23,10 +23,11 @@ def as_dtype(dtype, argument="dtype") -> np.dtype:
         found = np.dtype(_ALIASES.get(dtype, dtype) if isinstance(dtype, str) else dtype)
     except TypeError:
         found = None
-    if found is None or found.newbyteorder("=") not in SUPPORTED:
-        names = ", ".join(d.name for d in SUPPORTED)
-        raise TypeError(f"{argument}: expected one of {names}, got {dtype!r}")
-    return found.newbyteorder("=")
+    for supported in SUPPORTED:  # the very object, so that `is` tells dtypes apart
+        if found is not None and found.newbyteorder("=") == supported:
+            return supported
+    names = ", ".join(d.name for d in SUPPORTED)
+    raise TypeError(f"{argument}: expected one of {names}, got {dtype!r}")
 
 
 def widen(a: np.dtype, b: np.dtype) -> np.dtype:
@@ -53,7 +54,7 @@ def result_type(*operands) -> np.dtype:
             found[level] = dtype if before is None else widen(before, dtype)
     result = None
     for dtype in found:
-        higher = result and dtype and _CATEGORY[dtype.kind] > _CATEGORY[result.kind]
+        higher = result and dtype and CATEGORY[dtype.kind] > CATEGORY[result.kind]
         result = dtype if result is None or higher else result
     assert result is not None
     return result

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Mapping
+
 import numpy as np
 
 from . import dtypes
@@ -26,17 +29,17 @@ class Generator:
 
     def seed(self) -> int:
         """Start a stream nobody can predict; returns its seed."""
-        self.manual_seed(int(np.random.SeedSequence().entropy) % 2**64)
+        self.manual_seed(secrets.randbits(63))
         return self._seed
 
     def initial_seed(self) -> int:
         return self._seed
 
-    def get_state(self) -> dict:
+    def get_state(self) -> Mapping:
         """All that the stream depends on, for set_state."""
         return self.numpy.bit_generator.state
 
-    def set_state(self, state: dict) -> None:
+    def set_state(self, state: Mapping) -> None:
         self.numpy.bit_generator.state = state
 
 
@@ -97,4 +100,5 @@ def _normal_(self, mean=0.0, std=1.0, *, generator=None):
     return self.copy_(randn(*self.shape, generator=generator, dtype=self.dtype) * std + mean)
 
 
-Tensor.uniform_, Tensor.normal_ = _uniform_, _normal_
+for _method in (_uniform_, _normal_):
+    setattr(Tensor, _method.__name__[1:], _method)

@@ -235,7 +235,7 @@ class Tensor:
                 f"output with shape {list(self.shape)} doesn't match the broadcast shape "
                 f"{list(out.shape)}"
             )
-        if not np.can_cast(out.dtype, self.dtype, "same_kind"):
+        if dtypes.CATEGORY[out.dtype.kind] > dtypes.CATEGORY[self.dtype.kind]:
             raise RuntimeError(
                 f"result type {out.dtype} can't be cast to the desired output type {self.dtype}"
             )
@@ -396,7 +396,7 @@ class Tensor:
             self._store(key, value.array if isinstance(value, Tensor) else value)
 
     def to(self, *args, dtype=None, device=None, copy=False):
-        """This tensor in another dtype: to(dtype), to("cpu"), to(other); itself if nothing changes."""
+        """In another dtype: to(dtype), to("cpu"), to(other); itself if nothing changes."""
         for x in args:
             if isinstance(x, Tensor):
                 dtype = x.dtype
@@ -483,7 +483,7 @@ def _as_index(key):
     return np.asarray(key, dtype=None if key else np.int64) if isinstance(key, list) else key
 
 
-_NUMBERS = (float, int, bool)
+_NUMBERS = (float, int)
 _FLOATS = (dtypes.float32, dtypes.float64)
 
 
@@ -491,7 +491,8 @@ def apply(operation: Op, args: tuple) -> Tensor:
     """Run an operation on its inputs and options, and record it where a gradient is needed."""
     arity = operation.arity
     inputs, arrays, parents, needed = args[:arity], [], [], False
-    dtype, simple = None, True  # simple: one float dtype, and numbers
+    # simple: one float dtype, and numbers. No dtype yet is False: NumPy takes None for float64.
+    dtype, simple = False, True
     for x in inputs:
         if isinstance(x, Tensor):
             if x.view_of is not None:
@@ -499,7 +500,7 @@ def apply(operation: Op, args: tuple) -> Tensor:
             array, node = x.array, x.node
             if node is not None:
                 needed = True
-            if dtype is None:
+            if dtype is False:
                 dtype = array.dtype
             elif dtype is not array.dtype:
                 simple = False
@@ -543,7 +544,7 @@ def _operand(operation, x):
     x = _constant(x)
     if isinstance(x, Tensor):
         return x.array
-    if type(x) not in _NUMBERS:
+    if not isinstance(x, _NUMBERS):
         raise TypeError(
             f"{operation.name}(): expected Tensors or numbers as inputs, got {type(x).__name__}"
         )
@@ -551,7 +552,7 @@ def _operand(operation, x):
 
 
 def _promote(operation, arrays):
-    """The inputs in the dtype of the result; numbers stay as they are, NumPy casts them itself."""
+    """The inputs in the dtype of the result; numbers among floats stay, NumPy casts them itself."""
     kinds = {x.dtype for x in arrays if isinstance(x, np.ndarray)}
     mode = operation.promote
     if not kinds:
@@ -568,9 +569,13 @@ def _promote(operation, arrays):
     target = dtypes.result_type(*(rest[:1] if mode == "first" else rest))
     if mode == "float" and target.kind != "f":
         target = dtypes.float32
-    numbers = not any(isinstance(x, np.ndarray) for x in rest)
+    if (mode == "number" and target.kind == "b") or (
+        mode == "no bools" and any(dtypes.result_type(x).kind == "b" for x in rest)
+    ):
+        raise RuntimeError(f"{operation.name}(): not implemented for bool; convert with .int()")
+    keep = _NUMBERS if target.kind == "f" and any(isinstance(x, np.ndarray) for x in rest) else ()
     return first + [
-        np.asarray(x, target) if isinstance(x, np.ndarray) or (numbers and x is not None) else x
+        x if x is None or isinstance(x, keep) else np.asarray(x).astype(target, copy=False)
         for x in rest
     ]
 
@@ -589,7 +594,9 @@ def _as_pytorch(operation, arrays, error):
             f"{operation.name}(): Dimension out of range (expected to be in range of [{-n}, "
             f"{n - 1}], but got {error.axis})"
         )
-    kind = RuntimeError if isinstance(error, ValueError) else TypeError
+    kind = RuntimeError  # also where a NumPy function is not defined for the dtype
+    if isinstance(error, TypeError) and not str(error).startswith("ufunc"):
+        kind = TypeError
     return kind(f"{operation.name}(): {error}; got shapes {shapes}")
 
 
@@ -638,7 +645,8 @@ def _public(f: Op | Callable) -> Callable:
         return apply(f, f.bind(*args, **kwargs)) if isinstance(f, Op) else f(*args, **kwargs)
 
     function.__name__ = function.__qualname__ = f.__name__
-    function.__doc__, function.__wrapped__ = f.__doc__, getattr(f, "__wrapped__", f)
+    function.__doc__ = f.__doc__
+    function.__dict__["__wrapped__"] = getattr(f, "__wrapped__", f)  # for inspect.signature
     return function
 
 
@@ -672,7 +680,6 @@ for _name, _function in FUNCTIONS.items():
         setattr(Tensor, _name, _function)
 for _name in [name for name in FUNCTIONS if name in vars(elementwise) and name != "where"]:
     setattr(Tensor, _name + "_", _in_place(FUNCTIONS[_name]))
-Tensor.masked_fill_ = _in_place(FUNCTIONS["masked_fill"])
 for _name in ("float", "double", "long", "int", "short", "bool"):
     setattr(Tensor, _name, partialmethod(Tensor.to, getattr(dtypes, _name)))
 for _name, _operation in {
@@ -686,13 +693,11 @@ for _name, _operation in {
     setattr(Tensor, f"__i{_name}__", _in_place(getattr(Tensor, f"__{_name}__")))
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(Tensor, f"__{_name}__", _operator(OPERATIONS[_name]))
-for _name, _python in {
-    "neg": "neg",
-    "abs": "abs",
-    "bitwise_not": "invert",
-    "round": "round",
-}.items():
-    setattr(Tensor, f"__{_python}__", FUNCTIONS[_name])
-Tensor.__pos__ = lambda self: self
-Tensor.__matmul__ = FUNCTIONS["matmul"]
-Tensor.__rmatmul__ = lambda self, other: FUNCTIONS["matmul"](_constant(other), self)
+for _name, _method in {
+    "masked_fill_": _in_place(FUNCTIONS["masked_fill"]),
+    "__neg__": FUNCTIONS["neg"], "__abs__": FUNCTIONS["abs"], "__round__": FUNCTIONS["round"],
+    "__invert__": FUNCTIONS["bitwise_not"], "__pos__": lambda self: self,
+    "__matmul__": FUNCTIONS["matmul"],
+    "__rmatmul__": lambda self, other: FUNCTIONS["matmul"](_constant(other), self),
+}.items():  # fmt: skip
+    setattr(Tensor, _name, _method)

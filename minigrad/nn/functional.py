@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import dtypes
 from ..kernels import LOSSES, cpu, special
-from ..ops import elementwise, linalg, op
+from ..ops import elementwise, linalg, op, reduce
 from ..random import stream
 from ..tensor import FUNCTIONS, Tensor, _public, apply, is_grad_enabled
 
@@ -408,13 +408,10 @@ def _by_logits(g, input, target, weight, ignore_index, smoothing, reduction, cou
 
 
 def _by_probabilities(g, input, target, weight, smoothing, reduction, count):
-    log_p = (FUNCTIONS["log_softmax"] if _is_tensor(input) else _log_softmax)(input, 1)
+    log_p = reduce.log_softmax(input, 1)
     log_p = log_p if weight is None else log_p * weight
     g = _per_element(g, reduction, count)
     return log_p * -(1 - smoothing) * (g[:, None] if g.ndim else g)
-
-
-_log_softmax = FUNCTIONS["log_softmax"].__wrapped__
 
 
 @op(_by_logits, _by_probabilities)
@@ -436,27 +433,26 @@ def _check_cross_entropy(input, target, weight, label_smoothing):
     _check_tensors(input=input, target=target)
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    if input.dtype.kind != "f":
+    shape, given, kind = input.array.shape, target.array.shape, target.array.dtype.kind
+    if input.array.dtype.kind != "f":
         raise RuntimeError(f"input: expected floating point logits, got {input.dtype}")
-    if input.ndim == 0:
+    if not shape:
         raise RuntimeError("input: expected (C,), (N, C) or (N, C, d1, ...), got a number")
-    classes, rest = input.shape[min(input.ndim - 1, 1)], input.shape[:1] + input.shape[2:]
-    if input.ndim == 1:
-        rest = ()
-    if target.dtype.kind == "f":
-        if target.shape != input.shape:
+    classes, rows = (shape[1], shape[:1] + shape[2:]) if len(shape) > 1 else (shape[0], ())
+    if kind == "f":
+        if given != shape:
             raise RuntimeError(
-                f"target: probabilities must have the input's shape {tuple(input.shape)}, got "
-                f"{tuple(target.shape)}; class indices must be integers"
+                f"target: probabilities must have the input's shape {shape}, got {given}; class "
+                "indices must be integers"
             )
         if target.dtype != input.dtype:
             raise RuntimeError(f"target: expected {input.dtype} as the input, got {target.dtype}")
-    elif tuple(target.shape) != tuple(rest):
-        raise (ValueError if target.shape[:1] != rest[:1] else RuntimeError)(
-            f"target: expected shape {tuple(rest)} (one class per row) for input of shape "
-            f"{tuple(input.shape)}, got {tuple(target.shape)}"
+    elif given != rows:
+        raise (ValueError if given[:1] != rows[:1] else RuntimeError)(
+            f"target: expected shape {rows} (one class per row) for input of shape {shape}, got "
+            f"{given}"
         )
-    elif target.dtype.kind not in "iu":
+    elif kind == "b":
         raise RuntimeError(f"target: expected class indices or probabilities, got {target.dtype}")
     if weight is not None:
         _check_tensors(weight=weight)
@@ -467,7 +463,7 @@ def _check_cross_entropy(input, target, weight, label_smoothing):
             )
         if weight.dtype != input.dtype:
             raise RuntimeError(f"weight: expected {input.dtype} as the input, got {weight.dtype}")
-    return classes
+    return classes, rows
 
 
 def cross_entropy(
@@ -488,12 +484,10 @@ def cross_entropy(
     Raises IndexError for a class outside [0, C) that is not ignore_index.
     """
     reduction = _check_reduction(reduction, size_average, reduce)
-    classes = _check_cross_entropy(input, target, weight, label_smoothing)
-    rows = target.shape if target.dtype.kind != "f" else input.shape[:1] + input.shape[2:]
-    rows = () if input.ndim == 1 else tuple(rows)
+    classes, rows = _check_cross_entropy(input, target, weight, label_smoothing)
     x = _classes_last(input, classes)
     weight = None if weight is None else weight.array
-    if target.dtype.kind == "f":
+    if target.array.dtype.kind == "f":
         target, count = _classes_last(target, classes), len(x)
     else:
         flat = np.ascontiguousarray(target.array, np.int64).reshape(-1)
@@ -513,9 +507,10 @@ def cross_entropy(
 
 def _classes_last(input, classes):
     """(C,), (N, C) or (N, C, d1, ...) -> (rows, C)."""
-    if input.ndim > 2:
-        input = input.permute(0, *range(2, input.ndim), 1)
-    return input if input.ndim == 2 else input.reshape(-1, classes)
+    rank = input.array.ndim
+    if rank > 2:
+        input = input.permute(0, *range(2, rank), 1)
+    return input if rank == 2 else input.reshape(-1, classes)
 
 
 def nll_loss(
@@ -529,7 +524,7 @@ def nll_loss(
 ):
     """-weight[y] * input[y] of log-probabilities; shapes and reductions as in cross_entropy."""
     reduction = _check_reduction(reduction, size_average, reduce)
-    classes = _check_cross_entropy(input, target, weight, 0.0)
+    classes, rows = _check_cross_entropy(input, target, weight, 0.0)
     log_p, y = _classes_last(input, classes), target.array.reshape(-1)
     w = None if weight is None else weight.array
     bad, count = cpu.first_bad_class(np.ascontiguousarray(y, np.int64), w, classes, ignore_index)
@@ -543,5 +538,5 @@ def nll_loss(
     picked = picked if weight is None else picked * weight[y]
     values = FUNCTIONS["where"](Tensor.wrap(keep), picked, 0.0)
     if reduction == "none":
-        return values.reshape(target.shape)
+        return values.reshape(rows)
     return values.sum() if reduction == "sum" else values.sum() / count

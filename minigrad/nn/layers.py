@@ -9,7 +9,7 @@ from typing import ClassVar, dataclass_transform
 
 from ..creation import empty
 from ..dtypes import int64
-from ..tensor import Tensor
+from ..ops.shape import flatten
 from . import functional as F
 from . import init
 from .module import Module, Parameter
@@ -229,7 +229,7 @@ class _Function(Module):
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
 
-class Flatten(_Function, function=Tensor.flatten):
+class Flatten(_Function, function=flatten):
     """Join dimensions `start_dim` to `end_dim` into one."""
 
     start_dim: int = 1

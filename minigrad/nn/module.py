@@ -345,8 +345,9 @@ class Sequential(_ModuleRow):
         return type(self)(OrderedDict(children))
 
     def forward(self, input):
-        for module in self:
-            input = module(input)
+        for module in self._registered.values():
+            if isinstance(module, Module):
+                input = module(input)
         return input
 
 

@@ -17,7 +17,7 @@ def add(input, other, alpha=1):
     return np.add(input, other if alpha == 1 else other * alpha)
 
 
-@op(lambda g: g, lambda g, alpha: g * -alpha, promote="common")
+@op(lambda g: g, lambda g, alpha: g * -alpha, promote="no bools")
 def sub(input, other, alpha=1):
     """input - alpha * other."""
     return np.subtract(input, other if alpha == 1 else other * alpha)
@@ -41,26 +41,43 @@ def div(input, other, *, rounding_mode=None):
     if rounding_mode == "floor":
         return floor_divide(input, other)
     if rounding_mode == "trunc":
-        return trunc(_div(input, other))
+        return _truncated(input, other)
     raise RuntimeError(
         f"rounding_mode: expected None, 'trunc' or 'floor', got {rounding_mode!r}"
     )  # fmt: skip
 
 
-@op(None, None, promote="common")
+def _divided(function, input, other):
+    """function(input, other); a float divided by 0 is inf or NaN, an integer has no answer."""
+    out = function(input, other)
+    if out.dtype.kind != "f" and not np.all(other):
+        raise RuntimeError("ZeroDivisionError: integer division or modulo by zero")
+    return out
+
+
+@op(_zero, _zero, promote="number")
 def floor_divide(input, other):
-    """The quotient rounded towards minus infinity; not differentiable."""
-    return np.floor_divide(input, other)
+    """The quotient rounded towards minus infinity."""
+    return _divided(np.floor_divide, input, other)
+
+
+@op(_zero, _zero, promote="number")
+def _truncated(input, other):
+    """The quotient rounded towards 0."""
+    out = _divided(np.floor_divide, input, other)
+    if out.dtype.kind == "f":
+        return np.trunc(input / other)
+    return out + ((out < 0) & (out * other != input))
 
 
 @op(
     lambda g: g,
     lambda g, input, other: -(g * floor(input / other)),
-    promote="common",
+    promote="number",
 )
 def remainder(input, other):
     """input - floor(input / other) * other: the sign follows `other`, as Python's %."""
-    return np.remainder(input, other)
+    return _divided(np.remainder, input, other)
 
 
 def _pow_slope(g, input, exponent):
@@ -75,7 +92,7 @@ def _pow_slope(g, input, exponent):
     lambda g, out, input, exponent: (
         g * where((input == 0) & (exponent >= 0), 0.0, out * log(_tensor_like(input, exponent)))
     ),
-    promote="common",
+    promote="number",
 )
 def pow(input, exponent):
     """input ** exponent."""
@@ -87,13 +104,13 @@ def _tensor_like(number, like):
     return number if hasattr(number, "shape") else like * 0 + number
 
 
-@op(lambda g: -g, promote="common")
+@op(lambda g: -g, promote="number")
 def neg(input):
     """-input."""
     return np.negative(input)
 
 
-@op(lambda g, input: g * sign(input), promote="common")
+@op(lambda g, input: g * sign(input), promote="number")
 def abs(input):
     """|input|; the slope at 0 is 0."""
     return np.absolute(input)
@@ -150,7 +167,7 @@ def rsqrt(input):
 @op(lambda g, input: g * (input + input), promote="common")
 def square(input):
     """input²."""
-    return np.square(input)
+    return input**2  # np.square, but integers for bools
 
 
 @op(lambda g, out: -(g * out * out), promote="float")
@@ -189,7 +206,7 @@ def sigmoid(input):
     return 1 / (1 + np.exp(-input))
 
 
-@op(lambda g, out: zero_where(g, out <= 0), promote="common")
+@op(lambda g, out: zero_where(g, out <= 0), promote="number")
 def relu(input):
     """max(input, 0); the slope at 0 is 0."""
     return np.maximum(input, 0)
@@ -278,6 +295,10 @@ def clamp(input, min=None, max=None):
 )
 def where(condition, input, other):
     """input where condition, else other."""
+    if condition.dtype.kind != "b":
+        raise RuntimeError(
+            f"where expected condition to be a boolean tensor, but got {condition.dtype}"
+        )
     return np.where(condition, input, other)
 
 
@@ -291,25 +312,25 @@ def zero_where(input, condition):
     return (input.view(bits) & (condition.astype(bits) - 1)).view(input.dtype)
 
 
-@op(_zero, promote="common")
+@op(_zero, promote="number")
 def floor(input):
     """The largest integer not above."""
     return np.floor(input)
 
 
-@op(_zero, promote="common")
+@op(_zero, promote="number")
 def ceil(input):
     """The smallest integer not below."""
     return np.ceil(input)
 
 
-@op(_zero, promote="common")
+@op(_zero, promote="number")
 def trunc(input):
     """The integer part."""
     return np.trunc(input)
 
 
-@op(_zero, promote="common")
+@op(_zero, promote="number")
 def round(input, decimals=0):
     """The nearest number with so many decimals; halves go to the even neighbour."""
     return np.round(input, decimals)
@@ -317,15 +338,14 @@ def round(input, decimals=0):
 
 def _without_gradient(function, inputs, doc, promote=None):
     """An operation straight from a NumPy function of one or two arrays."""
-    if inputs == 1:
 
-        def forward(input):
-            return function(input)
-    else:
+    def unary(input):
+        return function(input)
 
-        def forward(input, other):
-            return function(input, other)
+    def binary(input, other):
+        return function(input, other)
 
+    forward = unary if inputs == 1 else binary
     forward.__name__, forward.__doc__ = function.__name__, doc
     return op(*[None] * inputs, promote=promote)(forward)
 

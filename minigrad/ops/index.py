@@ -95,4 +95,9 @@ def gather(input, dim, index):
 
 def masked_fill(input, mask, value):
     """`input` with `value` (a number or 0-d tensor) where `mask`."""
-    return where(mask, value, input)
+    if getattr(value, "ndim", 0):
+        raise RuntimeError(
+            "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
+            f"{value.ndim} dimension(s)."
+        )
+    return where(mask, value, input).astype(input.dtype)

@@ -20,7 +20,9 @@ class Op:
     """`forward(*inputs, *options)` on arrays, and a formula (or None) per input.
 
     promote: what happens to the inputs' dtypes before `forward`: None (nothing), "common" (the
-    result type) or "float" (the same, and integers become float32).
+    result type), "number" (the same, and a bool result is refused), "no bools" (nor a bool among
+    the inputs) or "float" (integers become float32); "same" lets no dtypes mix, "first" takes the
+    first input's, "where" leaves the first input alone.
     view: the result may share memory with the first input.
     """
 
@@ -49,7 +51,8 @@ class Op:
 
     def gradients(self, g, values, parents) -> list:
         """The gradient of each input that has a parent node, None for the others."""
-        given, found = [g, None, *values], []
+        given: list[Any] = [g, None, *values]
+        found: list[Any] = []
         for formula, parent in zip(self.formulas, parents, strict=True):
             if formula is None or parent is None:
                 found.append(None)

@@ -129,7 +129,7 @@ class Optimizer:
                 "loaded state dict contains a parameter group that doesn't match the size of "
                 f"optimizer's group: got sizes {sizes}"
             )
-        order = {}
+        order: dict[int, Tensor] = {}
         for ours, theirs in zip(self.param_groups, groups, strict=True):
             order |= dict(zip(theirs["params"], ours["params"], strict=True))
             ours.update({k: v for k, v in theirs.items() if k != "params"})
