@@ -541,14 +541,12 @@ def apply(operation: Op, args: tuple) -> Tensor:
 
 
 def _operand(operation, x):
-    x = _constant(x)
-    if isinstance(x, Tensor):
-        return x.array
-    if not isinstance(x, _NUMBERS):
+    if not isinstance(x, (*_NUMBERS, np.ndarray, np.generic)):
         raise TypeError(
             f"{operation.name}(): expected Tensors or numbers as inputs, got {type(x).__name__}"
         )
-    return x
+    x = _constant(x)
+    return x.array if isinstance(x, Tensor) else x
 
 
 def _promote(operation, arrays):

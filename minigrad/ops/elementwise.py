@@ -11,16 +11,22 @@ def _zero(g):
     return g * 0.0
 
 
+def _scaled(x, alpha):
+    if isinstance(alpha, float) and isinstance(x, np.ndarray) and x.dtype.kind != "f":
+        raise RuntimeError(f"alpha: expected an integer for integer tensors, got {alpha}")
+    return x * alpha
+
+
 @op(lambda g: g, lambda g, alpha: g if alpha == 1 else g * alpha, promote="common")
 def add(input, other, alpha=1):
     """input + alpha * other."""
-    return np.add(input, other if alpha == 1 else other * alpha)
+    return np.add(input, other if alpha == 1 else _scaled(other, alpha))
 
 
 @op(lambda g: g, lambda g, alpha: g * -alpha, promote="no bools")
 def sub(input, other, alpha=1):
     """input - alpha * other."""
-    return np.subtract(input, other if alpha == 1 else other * alpha)
+    return np.subtract(input, other if alpha == 1 else _scaled(other, alpha))
 
 
 @op(lambda g, other: g * other, lambda g, input: g * input, promote="common")
@@ -164,10 +170,10 @@ def rsqrt(input):
     return 1 / np.sqrt(input)
 
 
-@op(lambda g, input: g * (input + input), promote="common")
+@op(lambda g, input: g * (input + input), promote="number")
 def square(input):
     """input²."""
-    return input**2  # np.square, but integers for bools
+    return np.square(input)
 
 
 @op(lambda g, out: -(g * out * out), promote="float")

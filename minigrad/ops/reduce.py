@@ -118,14 +118,14 @@ def amin(input, dim=(), keepdim=False):
     return input.min(axis=_axes(dim, input.ndim), keepdims=keepdim)
 
 
-@op(None)
+@op(None, promote="number")
 def argmax(input, dim=None, keepdim=False):
     """The position of the largest value (the first of ties, a NaN before all), int64."""
     _of_something(input, dim, "argmax")
     return input.argmax(axis=_axis(dim, input.ndim), keepdims=keepdim)
 
 
-@op(None)
+@op(None, promote="number")
 def argmin(input, dim=None, keepdim=False):
     """The position of the smallest value (the first of ties, a NaN before all), int64."""
     _of_something(input, dim, "argmin")
@@ -248,25 +248,28 @@ def logsumexp(input, dim, keepdim=False):
 
 
 @op(lambda g, out, dim: out * (g - sum(g * out, dim, True)), promote="float")
-def softmax(input, dim):
+def softmax(input, dim, dtype=None):
     """exp(input) / sum(exp(input)) along `dim`."""
+    input = input if dtype is None else input.astype(dtype)
     axes = _axes(dim, input.ndim)
     e = np.exp(input - input.max(axis=axes, keepdims=True, initial=-np.inf))
     return e / e.sum(axis=axes, keepdims=True)
 
 
 @op(lambda g, out, dim: g - ew.exp(out) * sum(g, dim, True), promote="float")
-def log_softmax(input, dim):
+def log_softmax(input, dim, dtype=None):
     """log(softmax(input)) along `dim`, without overflow or cancellation."""
+    input = input if dtype is None else input.astype(dtype)
     axes = _axes(dim, input.ndim)
     shifted = input - input.max(axis=axes, keepdims=True, initial=-np.inf)
     return shifted - np.log(np.exp(shifted).sum(axis=axes, keepdims=True))
 
 
 @op(lambda g, dim: flip(cumsum(flip(g, (dim,)), dim), (dim,)))
-def cumsum(input, dim):
+def cumsum(input, dim, dtype=None):
     """The running sum along `dim`; integers and bools are summed as int64."""
-    dtype = np.int64 if input.dtype.kind in "biu" else None
+    if dtype is None and input.dtype.kind in "biu":
+        dtype = np.int64
     return input.cumsum(axis=_axis(dim, input.ndim), dtype=dtype).reshape(input.shape)
 
 
