@@ -20,9 +20,9 @@ def reference(x, y):
 def rule(real, math):
     """Scalar math: point(x, y, parameter) -> value, slope by x. Here without a parameter.
 
-    An x outside [0, 1] gives a NaN value: the callers look for one.
+    An x or y outside [0, 1] gives a NaN value: the callers look for one.
     """
-    one, least, tiny = real(1), real(-100), real(EPSILON)
+    zero, one, least, tiny, nan = map(real, (0, 1, -100, EPSILON, "nan"))
     log, log1p = math.log, math.log1p
 
     def point(x, y, _):
@@ -31,6 +31,7 @@ def rule(real, math):
         log_not_x = least if log_not_x < least else log_not_x
         spread = x * (one - x)
         spread = tiny if spread < tiny else spread
-        return -(y * log_x + (one - y) * log_not_x), (x - y) / spread
+        value = -(y * log_x + (one - y) * log_not_x)
+        return (value if y * (one - y) >= zero else nan), (x - y) / spread
 
     return point

@@ -1,19 +1,20 @@
-"""Absolute error, d = x - y:  value |d|;  slope sign d, which is 0 at 0 and NaN at NaN."""
+"""Absolute error, d = x - y:  value |d|;  slope sign d, 0 at 0 and (as PyTorch's) at NaN."""
 
 
 def reference(x, y):
     """The value and its derivatives by x and by y, on arrays or Tensors of one shape."""
     xp = x.__array_namespace__()
     d = x - y
-    return xp.abs(d), xp.sign(d), -xp.sign(d)
+    slope = xp.sign(xp.where(d == d, d, 0.0))
+    return xp.abs(d), slope, -slope
 
 
 def rule(real, math):
     """Scalar math: point(x, y, parameter) -> value, slope by x. Here without a parameter."""
-    one = real(1)
+    zero, one = real(0), real(1)
 
     def point(x, y, _):
         d = x - y
-        return abs(d), one if d > 0 else -one if d < 0 else d
+        return abs(d), one if d > 0 else -one if d < 0 else zero
 
     return point

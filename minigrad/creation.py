@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
+
 import numpy as np
 
 from . import dtypes
 from .ops.shape import sizes
+from .quiet import quiet
 from .tensor import Tensor, check_device
 
 
@@ -14,47 +19,67 @@ def _finish(array, device=None, requires_grad=False) -> Tensor:
     return Tensor(array, requires_grad)
 
 
+@quiet
 def _array_of(data, dtype, copy):
     """Data as a native-order array: Python floats are float32, arrays keep their dtype."""
     if isinstance(data, Tensor):
         data = data.array
-    if not hasattr(data, "__array__"):
-        if isinstance(data, (list, tuple)) and any(isinstance(x, Tensor) for x in data):
-            data = [x.array if isinstance(x, Tensor) else x for x in data]
-        try:
-            array = np.array(data)
-        except ValueError as error:
-            raise ValueError(f"data: expected nested sequences of equal length ({error})") from None
-        if array.dtype == np.float64 and not _holds_numpy(data):
-            array = array.astype(np.float32) if dtype is None else array
-        if array.dtype == object or array.dtype == np.uint64:
-            try:
-                array = array.astype(np.int64 if dtype is None else dtype)
-            except OverflowError:
-                raise RuntimeError("data: overflow when converting to int64") from None
-            except (TypeError, ValueError):
-                raise TypeError(
-                    f"data: expected numbers, sequences or arrays, got {type(data).__name__}"
-                ) from None
-    else:
+    if hasattr(data, "__array__"):
         array = np.array(data) if copy else np.asarray(data)
-    wanted = dtypes.as_dtype(array.dtype if dtype is None else dtype, "data")
-    return array.astype(wanted, copy=False)
+        return array.astype(dtypes.as_dtype(dtype or array.dtype, "data"), copy=False)
+    if isinstance(data, (list, tuple)):
+        data = [x.array if isinstance(x, Tensor) else x for x in data]
+    try:
+        array = np.array(data)
+    except ValueError as error:
+        raise ValueError(f"data: expected nested sequences of equal length ({error})") from None
+    if array.dtype.kind == "O" or array.dtype == np.uint64:
+        for x in array.flat:
+            if not isinstance(x, (int, float, np.uint64)):
+                raise RuntimeError(f"data: Could not infer dtype of {type(x).__name__}")
+        array = array.astype(np.float64)  # integers beyond int64
+        if dtype is None:
+            raise ValueError("data: Overflow when unpacking an integer: it does not fit int64")
+    dtype = dtypes.as_dtype(dtype or _dtype_inside(data, array), "data")
+    if array.size and dtype != array.dtype:
+        check_range(array.min(), array.max(), dtype)
+    return array.astype(dtype, copy=False)
 
 
-def _holds_numpy(data):
-    while isinstance(data, (list, tuple)) and data:
-        data = data[0]
-    return isinstance(data, (np.generic, np.ndarray))
+def _dtype_inside(data, array):
+    """That of `array`, made of `data`; but Python floats are float32."""
+    first = data
+    while isinstance(first, (list, tuple)) and first:
+        first = first[0]
+    if array.dtype != np.float64:
+        return array.dtype
+    return _widest(data) if hasattr(first, "dtype") else dtypes.float32
+
+
+def _widest(data):
+    if isinstance(data, (list, tuple)):
+        return functools.reduce(dtypes.widen, map(_widest, data), dtypes.bool)
+    return dtypes.result_type(data)
+
+
+def check_range(low, high, dtype) -> None:
+    """Raise RuntimeError unless an integer `dtype` holds low ... high (negatives may wrap)."""
+    if dtype.kind in "iu":
+        limit = np.iinfo(dtype).max
+        if not (-limit - (dtype.kind == "i") <= low and high <= limit):
+            raise RuntimeError(
+                f"value cannot be converted to type {dtype} without overflow: got {low} to {high}"
+            )
 
 
 def tensor(data, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A Tensor with a copy of `data`: a number, nested sequences, an array or a Tensor.
 
     Without a dtype, Python floats become float32, ints int64, bools bool, and arrays keep theirs.
-    Raises TypeError for what is no number, ValueError for ragged sequences.
+    Raises TypeError for strings and dtypes unknown here, RuntimeError for other objects, ValueError
+    for ragged sequences.
     """
-    return _finish(_array_of(data, dtype, copy=True), device, requires_grad)
+    return _finish(_array_of(data, dtype, True), device, requires_grad)
 
 
 def as_tensor(data, dtype=None, device=None) -> Tensor:
@@ -64,7 +89,7 @@ def as_tensor(data, dtype=None, device=None) -> Tensor:
         return data
     if isinstance(data, Tensor):
         return data.to(dtype)
-    return Tensor(_array_of(data, dtype, copy=False))
+    return Tensor(_array_of(data, dtype, False))
 
 
 asarray = as_tensor
@@ -83,7 +108,10 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
 
 
 def _shape(size):
-    size = tuple(map(int, sizes(size)))
+    try:
+        size = tuple(map(operator.index, sizes(size)))
+    except TypeError:
+        raise TypeError(f"size: expected integers, got {size}") from None
     if any(n < 0 for n in size):
         raise RuntimeError(f"size: expected non-negative sizes, got {size}")
     return size
@@ -107,9 +135,9 @@ def empty(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
 
 def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`fill_value` everywhere; its Python type decides the dtype unless given."""
-    dtype = dtypes.result_type(fill_value) if dtype is None else dtypes.as_dtype(dtype)
+    value = _array_of(fill_value, dtype, False)
     size = (size,) if isinstance(size, (int, np.integer)) else size
-    return _finish(np.full(_shape(tuple(size)), fill_value, dtype), device, requires_grad)
+    return _finish(np.full(_shape(tuple(size)), value, value.dtype), device, requires_grad)
 
 
 def _like(input, value, dtype, device, requires_grad):
@@ -142,10 +170,8 @@ def empty_like(input, *, dtype=None, device=None, requires_grad=False) -> Tensor
 def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """start, start + step, ... below `end`; int64 if all are integers, else float32."""
     start, end = (0, start) if end is None else (start, end)
-    if step == 0 or (end - start) * step < 0:
-        raise RuntimeError(
-            f"arange(): step {step} does not lead from {start} to {end}"
-        )  # fmt: skip
+    if step == 0 or not 0 <= (end - start) / step < math.inf:
+        raise RuntimeError(f"arange(): step {step} does not lead from {start} to {end}")
     dtype = dtypes.result_type(start, end, step) if dtype is None else dtypes.as_dtype(dtype)
     return _finish(np.arange(start, end, step).astype(dtype), device, requires_grad)
 
@@ -153,9 +179,10 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=Fa
 def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`steps` evenly spaced values from `start` to `end`, both included."""
     dtype = dtypes.as_dtype(dtype or np.float32)
-    return _finish(np.linspace(start, end, steps).astype(dtype), device, requires_grad)
+    return _finish(np.linspace(start, end, *_shape((steps,))).astype(dtype), device, requires_grad)
 
 
 def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Ones on the diagonal of an (n, m) matrix, zeros elsewhere."""
+    n, m = _shape((n, n if m is None else m))
     return _finish(np.eye(n, m, dtype=dtypes.as_dtype(dtype or np.float32)), device, requires_grad)

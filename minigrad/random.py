@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from . import dtypes
-from .creation import _finish, _shape
+from .creation import _finish, _shape, check_range
 from .tensor import Tensor
 
 
@@ -23,8 +23,8 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream that belongs to `seed`, any integer; returns self."""
-        self._seed = int(seed)
-        self.numpy = np.random.Generator(np.random.PCG64(self._seed % 2**64))
+        self._seed = int(seed) % 2**64
+        self.numpy = np.random.Generator(np.random.PCG64(self._seed))
         return self
 
     def seed(self) -> int:
@@ -72,14 +72,15 @@ def randint(low, high=None, size=None, *, generator=None, dtype=None, device=Non
     if high <= low:
         raise RuntimeError(f"randint: expected low < high, got low={low} and high={high}")
     dtype = dtypes.as_dtype(dtype or np.int64)
+    check_range(low, high - 1, dtype)
     return _finish(stream(generator).integers(low, high, _shape(size)).astype(dtype), device)
 
 
 def randperm(n, *, generator=None, dtype=None, device=None) -> Tensor:
     """0 ... n - 1 in random order."""
-    return _finish(
-        stream(generator).permutation(n).astype(dtypes.as_dtype(dtype or np.int64)), device
-    )
+    (n,), dtype = _shape((n,)), dtypes.as_dtype(dtype or np.int64)
+    check_range(0, n - 1, dtype)
+    return _finish(stream(generator).permutation(n).astype(dtype), device)
 
 
 def rand_like(input, *, dtype=None) -> Tensor:

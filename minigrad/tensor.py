@@ -133,6 +133,10 @@ class Tensor:
 
     @property
     def mT(self):
+        if self.ndim < 2:
+            raise RuntimeError(
+                f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D"
+            )
         return OPERATIONS["transpose"](self, -1, -2)
 
     @property

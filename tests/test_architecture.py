@@ -26,6 +26,7 @@ ALLOWED = {
     "quiet": set(),
     "printing": set(),
     "dtypes": set(),
+    "cuda": set(),
     "kernels": set(),
     "autograd": {"quiet"},
     "ops": {"quiet"},

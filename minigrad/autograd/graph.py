@@ -220,8 +220,8 @@ def walk(roots, retain, lift=None, targets=None):
                 pending[parent] = d
                 if fresh:
                     owned.add(parent)
-            elif lift is None and parent in owned and type(before) is type(d):
-                before += d
+            elif lift is None and parent in owned:
+                pending[parent] += d  # in place, unless it is a number
             else:
                 pending[parent] = before + d
                 owned.add(parent)
@@ -258,7 +258,8 @@ def _first_gradients(outputs, gradients, create_graph):
                     "grad can be implicitly created only for scalar outputs: got shape "
                     f"{t.array.shape}; reduce it (for instance .sum()) or pass gradient="
                 )
-            g = np.ones(t.array.shape, t.array.dtype)
+            shape, one = t.array.shape, t.array.dtype.type(1)
+            g = np.full(shape, one) if shape else one
             g = t.wrap(g) if create_graph else g
         elif not hasattr(g, "array"):
             raise TypeError(f"gradient: expected a Tensor or None, got {type(g).__name__}")

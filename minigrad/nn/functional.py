@@ -163,14 +163,12 @@ def _reduced(total, values, reduction, count, real):
 
 
 def _slope(g, fused, recompute):
-    """The gradient by the input, on arrays: the slopes that the forward pass left in `fused`.
+    """The gradient by the input, on arrays: g times the slopes the forward pass left in `fused`.
 
-    They are handed on, not copied, so they serve one backward pass; later ones compute anew.
+    They are handed on, not copied, so they serve one backward pass; later ones compute them anew.
     """
-    if not fused:
-        return recompute()
-    slope = fused.pop()
-    if g.ndim or g != 1:
+    slope = fused.pop() if fused else recompute()
+    if g.ndim or g.item() != 1:
         np.multiply(slope, g, out=slope)
     return slope
 
@@ -183,35 +181,28 @@ def _pointwise_op(loss):
             slope = loss.reference(input, target, *parameter)[1]
             return slope * _per_element(g, reduction, input.numel())
 
-        def recompute():
-            upstream = np.asarray(_per_element(g, reduction, input.size), input.dtype)
-            upstream = _in_rows(upstream) if g.ndim else upstream[()]
-            return _run_pointwise(loss, input, target, parameter, upstream, False)[2]
-
-        return _slope(g, fused, recompute)
+        return _slope(g, fused, lambda: run(input, target, parameter, reduction, True)[2])
 
     def by_target(g, input, target, parameter, reduction):
         slope = loss.reference(input, target, *parameter)[2]
         return slope * _per_element(g, reduction, math.prod(input.shape))
 
+    def run(input, target, parameter, reduction, slopes):
+        x, y, extra = _in_rows(input), _in_rows(target), parameter[0] if parameter else 0.0
+        if isinstance(extra, np.ndarray):
+            extra = np.asarray(extra, x.dtype, order="C")
+        upstream = _per_element(1.0, reduction, max(x.size, 1)) if slopes else None
+        return cpu.run_pointwise(loss, x, y, extra, upstream, reduction == "none")
+
     @op(by_input, by_target)
     def forward(input, target, parameter, reduction, fused):
-        upstream = None if fused is None else 1 / max(input.size, 1) if reduction == "mean" else 1
-        total, values, slope = _run_pointwise(
-            loss, input, target, parameter, upstream, reduction == "none"
-        )
+        total, values, slope = run(input, target, parameter, reduction, fused is not None)
         if fused is not None:
             fused.append(slope)
         return _reduced(total, values, reduction, input.size, input.dtype.type)
 
     forward.name = loss.__name__.rpartition(".")[2]
     return forward
-
-
-def _run_pointwise(loss, input, target, parameter, upstream, value):
-    x, y, extra = _in_rows(input), _in_rows(target), parameter[0] if parameter else 0.0
-    extra = _in_rows(extra) if isinstance(extra, np.ndarray) else extra
-    return cpu.run_pointwise(loss, x, y, extra, upstream, value)
 
 
 def _in_rows(array):
@@ -225,12 +216,13 @@ _OPS = {name: _pointwise_op(loss) for name, loss in LOSSES.items() if name != "c
 def _check_reduction(reduction, size_average=None, reduce=None):
     """The reduction's name; the deprecated arguments are translated as PyTorch does."""
     if size_average is not None or reduce is not None:
+        average, reduced = size_average is not False, reduce is not False
+        reduction = "none" if not reduced else "mean" if average else "sum"
         warnings.warn(
-            "size_average and reduce args will be deprecated, please use reduction= instead.",
+            "size_average and reduce args will be deprecated, please use "
+            f"reduction='{reduction}' instead.",
             stacklevel=4,
         )
-        average, reduced = size_average is not False, reduce is not False
-        return "none" if not reduced else "mean" if average else "sum"
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"reduction: expected 'none', 'mean' or 'sum', got {reduction!r}")
     return reduction
@@ -240,6 +232,22 @@ def _check_tensors(**arguments):
     for name, x in arguments.items():
         if not isinstance(x, Tensor):
             raise TypeError(f"{name}: expected a Tensor, got {type(x).__name__}")
+
+
+def _check_constant(**weights):
+    for name, x in weights.items():
+        if x is not None and x.requires_grad:
+            raise RuntimeError(
+                f"{name}: a loss is not differentiable with respect to it; detach() it first"
+            )
+
+
+def _promoted(input, target):
+    """Both in their common dtype."""
+    if input.array.dtype == target.array.dtype:
+        return input, target
+    dtype = dtypes.result_type(input.array, target.array)
+    return input.to(dtype), target.to(dtype)
 
 
 def _pointwise(name, input, target, parameter, reduction, same_shape=False):
@@ -256,11 +264,12 @@ def _pointwise(name, input, target, parameter, reduction, same_shape=False):
             "Please ensure they have the same size.",
             stacklevel=4,
         )
-        shape = np.broadcast_shapes(input.array.shape, target.array.shape)
+        try:
+            shape = np.broadcast_shapes(input.array.shape, target.array.shape)
+        except ValueError as error:
+            raise RuntimeError(f"target: {error}") from None
         input, target = input.broadcast_to(shape), target.broadcast_to(shape)
-    if input.array.dtype != target.array.dtype:
-        dtype = dtypes.result_type(input.array, target.array)
-        input, target = input.to(dtype), target.to(dtype)
+    input, target = _promoted(input, target)
     if input.array.dtype.kind != "f":
         raise RuntimeError(f"input: expected floating point values, got {input.dtype}")
     fused = [] if input.requires_grad and is_grad_enabled() else None
@@ -280,7 +289,7 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean"):
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
     """d²/(2 beta) where |d| < beta, else |d| - beta/2; d = input - target. beta >= 0; 0 is L1."""
     reduction = _check_reduction(reduction, size_average, reduce)
-    if beta < 0:
+    if not beta >= 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta: got {beta}")
     if beta == 0:
         return _pointwise("l1", input, target, (), reduction)
@@ -297,8 +306,9 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
 
 
 def _weighted(values, weight, reduction):
-    """The values times a broadcast weight, reduced."""
-    values = values if weight is None else values * weight
+    """The values times a weight, broadcast to their shape, reduced."""
+    _check_constant(weight=weight)
+    values = values * weight.to(values.dtype).broadcast_to(values.shape)
     return values if reduction == "none" else getattr(values, reduction)()
 
 
@@ -308,19 +318,20 @@ def binary_cross_entropy(
     """-(y log p + (1 - y) log(1 - p)) of probabilities p = input and targets y in [0, 1].
 
     input and target have one shape; weight broadcasts to it. The logarithms are at least -100.
-    RuntimeError where an input lies outside [0, 1].
+    RuntimeError where an input or target lies outside [0, 1].
     """
     reduction = _check_reduction(reduction, size_average, reduce)
     each = reduction if weight is None else "none"
     out = _pointwise("bce", input, target, (), each, same_shape=True)
-    if np.isnan(out.array.sum()):  # an input outside [0, 1] always ends in NaN: look for the cause
-        outside = ~((input.array >= 0) & (input.array <= 1))
-        if outside.any():
-            position = np.unravel_index(outside.argmax(), outside.shape)
-            raise RuntimeError(
-                "all elements of input should be between 0 and 1, got "
-                f"{input.array[position]} at position {tuple(map(int, position))}"
-            )
+    if np.isnan(out.array.sum()):  # numbers outside [0, 1] always end in NaN: look for the cause
+        for name, x in (("input", input.array), ("target", target.array)):
+            outside = ~((x >= 0) & (x <= 1))
+            if outside.any():
+                position = np.unravel_index(outside.argmax(), outside.shape)
+                raise RuntimeError(
+                    f"all elements of {name} should be between 0 and 1, got {x[position]} at "
+                    f"position {tuple(map(int, position))}"
+                )
     return out if weight is None else _weighted(out, weight, reduction)
 
 
@@ -332,17 +343,13 @@ def binary_cross_entropy_with_logits(
     input and target have one shape; weight and pos_weight (the positive class's) broadcast to it.
     """
     reduction = _check_reduction(reduction, size_average, reduce)
-    if pos_weight is not None and (pos_weight.requires_grad or pos_weight.dtype != input.dtype):
-        pos_weight = pos_weight.to(dtypes.result_type(input.array, pos_weight.array))
-    if pos_weight is not None and pos_weight.requires_grad:
-        values = LOSSES["bce_with_logits"].reference(input, target, pos_weight)[0]
-        return _weighted(values, weight, reduction)
+    _check_constant(pos_weight=pos_weight)
     if pos_weight is None:
         parameter = (1.0,)
     elif pos_weight.array.size == 1:
         parameter = (pos_weight.array.item(),)
     else:
-        parameter = (np.broadcast_to(pos_weight.array, input.array.shape),)
+        parameter = (pos_weight.broadcast_to(input.shape).array,)
     each = reduction if weight is None else "none"
     out = _pointwise("bce_with_logits", input, target, parameter, each, same_shape=True)
     return out if weight is None else _weighted(out, weight, reduction)
@@ -367,17 +374,9 @@ def _class_weights(target, weight, ignore_index, smoothing, shape, dtype):
     return (target if keep is None else target * keep[:, None]), keep
 
 
-def _row_count(target, weight, ignore_index, classes):
-    """What "mean" divides by: the weights of the rows' classes, or the number of rows."""
-    if target.ndim == 2:
-        return len(target)
-    bad, count = cpu.first_bad_class(target, weight, classes, ignore_index)
-    assert bad < 0, "checked by cross_entropy"
-    return count
-
-
-def _run_cross_entropy(input, target, weight, ignore_index, smoothing, upstream, value):
-    x, loss = np.ascontiguousarray(input), LOSSES["cross_entropy"]
+def _run_cross_entropy(input, target, weight, ignore_index, smoothing, reduction, count, slopes):
+    x, loss, value = np.ascontiguousarray(input), LOSSES["cross_entropy"], reduction == "none"
+    upstream = _per_element(np.float64(1), reduction, count) if slopes else None  # 1 / 0 is inf
     if target.ndim == 1 and not smoothing:
         return cpu.run_classes(loss, x, target, weight, ignore_index, upstream, value)
     t, keep = _class_weights(target, weight, ignore_index, smoothing, x.shape, x.dtype)
@@ -397,13 +396,8 @@ def _by_logits(g, input, target, weight, ignore_index, smoothing, reduction, cou
         g = _per_element(g, reduction, count)
         return slope * (g.unsqueeze(1) if g.ndim else g)
 
-    def recompute():
-        upstream = np.asarray(_per_element(g, reduction, count), input.dtype)
-        upstream = _in_rows(upstream) if g.ndim else upstream[()]
-        return _run_cross_entropy(
-            input, target, weight, ignore_index, smoothing, upstream, False
-        )[2]  # fmt: skip
-
+    options = (weight, ignore_index, smoothing, reduction, count)
+    recompute = lambda: _run_cross_entropy(input, target, *options, True)[2]  # noqa: E731
     return _slope(g[:, None] if g.ndim else g, fused, recompute)
 
 
@@ -416,11 +410,8 @@ def _by_probabilities(g, input, target, weight, smoothing, reduction, count):
 
 @op(_by_logits, _by_probabilities)
 def _cross_entropy(input, target, weight, ignore_index, smoothing, reduction, count, fused):
-    scale = np.float64(1) / count if reduction == "mean" else 1.0
-    upstream = None if fused is None else scale
-    total, values, slope = _run_cross_entropy(
-        input, target, weight, ignore_index, smoothing, upstream, reduction == "none"
-    )
+    options = (weight, ignore_index, smoothing, reduction, count)
+    total, values, slope = _run_cross_entropy(input, target, *options, fused is not None)
     if fused is not None:
         fused.append(slope)
     return _reduced(total, values, reduction, count, input.dtype.type)
@@ -445,9 +436,7 @@ def _check_cross_entropy(input, target, weight, label_smoothing):
                 f"target: probabilities must have the input's shape {shape}, got {given}; class "
                 "indices must be integers"
             )
-        if target.dtype != input.dtype:
-            raise RuntimeError(f"target: expected {input.dtype} as the input, got {target.dtype}")
-    elif given != rows:
+    elif given != rows and (len(shape), given) != (1, (1,)):
         raise (ValueError if given[:1] != rows[:1] else RuntimeError)(
             f"target: expected shape {rows} (one class per row) for input of shape {shape}, got "
             f"{given}"
@@ -456,6 +445,7 @@ def _check_cross_entropy(input, target, weight, label_smoothing):
         raise RuntimeError(f"target: expected class indices or probabilities, got {target.dtype}")
     if weight is not None:
         _check_tensors(weight=weight)
+        _check_constant(weight=weight)
         if tuple(weight.shape) != (classes,):
             raise RuntimeError(
                 "weight tensor should be defined either for all or no classes: expected shape "
@@ -485,24 +475,34 @@ def cross_entropy(
     """
     reduction = _check_reduction(reduction, size_average, reduce)
     classes, rows = _check_cross_entropy(input, target, weight, label_smoothing)
-    x = _classes_last(input, classes)
     weight = None if weight is None else weight.array
     if target.array.dtype.kind == "f":
-        target, count = _classes_last(target, classes), len(x)
+        if ignore_index >= 0:
+            raise RuntimeError("ignore_index is not supported for floating point target")
+        input, target = _promoted(input, target)
+        target = _classes_last(target, classes)
+        count = len(target)
     else:
-        flat = np.ascontiguousarray(target.array, np.int64).reshape(-1)
-        bad, count = cpu.first_bad_class(flat, weight, classes, ignore_index)
-        if bad >= 0:
-            position = tuple(map(int, np.unravel_index(bad, target.array.shape)))
-            raise IndexError(
-                f"target: class {flat[bad]} at position {position} is out of bounds for {classes} "
-                f"classes; expected 0 to {classes - 1}, or ignore_index ({ignore_index})"
-            )
+        flat, count = _checked_classes(target, weight, classes, ignore_index)
         target = Tensor.wrap(flat)
+    x = _classes_last(input, classes)
     fused = [] if x.requires_grad and is_grad_enabled() else None
     options = (weight, ignore_index, label_smoothing, reduction, count, fused)
     out = apply(_cross_entropy, (x, target, *options))
     return out.reshape(rows) if reduction == "none" else out
+
+
+def _checked_classes(target, weight, classes, ignore_index):
+    """Class indices as a flat int64 array, and the weight of those that are not ignored."""
+    flat = np.ascontiguousarray(target.array, np.int64).reshape(-1)
+    bad, count = cpu.first_bad_class(flat, weight, classes, ignore_index)
+    if bad >= 0:
+        position = tuple(map(int, np.unravel_index(bad, target.array.shape)))
+        raise IndexError(
+            f"target: class {flat[bad]} at position {position} is out of bounds for {classes} "
+            f"classes; expected 0 to {classes - 1}, or ignore_index ({ignore_index})"
+        )
+    return flat, count
 
 
 def _classes_last(input, classes):
@@ -525,13 +525,10 @@ def nll_loss(
     """-weight[y] * input[y] of log-probabilities; shapes and reductions as in cross_entropy."""
     reduction = _check_reduction(reduction, size_average, reduce)
     classes, rows = _check_cross_entropy(input, target, weight, 0.0)
-    log_p, y = _classes_last(input, classes), target.array.reshape(-1)
-    w = None if weight is None else weight.array
-    bad, count = cpu.first_bad_class(np.ascontiguousarray(y, np.int64), w, classes, ignore_index)
-    if bad >= 0:
-        raise IndexError(
-            f"target: class {y[bad]} at position {bad} is out of bounds for {classes} classes"
-        )
+    if target.dtype.kind == "f":
+        raise RuntimeError(f"target: expected class indices, got {target.dtype}")
+    w, log_p = None if weight is None else weight.array, _classes_last(input, classes)
+    y, count = _checked_classes(target, w, classes, ignore_index)
     keep = y != ignore_index
     y = np.where(keep, y, 0)
     picked = -log_p[np.arange(len(y)), y]

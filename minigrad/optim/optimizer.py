@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from ..autograd import enable_grad
@@ -31,7 +33,8 @@ class Optimizer:
                 "but got Tensor"
             )
         self.defaults, self.state, self.param_groups = defaults, {}, []
-        self._bound = {}  # parameter -> (its array, its state, the kernel bound to both)
+        # parameter -> its array, its state and which ones are used, the kernel bound to these
+        self._bound = {}
         groups = [g[1] if isinstance(g, tuple) else g for g in params]
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
@@ -54,17 +57,22 @@ class Optimizer:
                 raise ValueError("can't optimize a non-leaf Tensor")
             if id(p) in known:
                 raise ValueError("some parameters appear in more than one parameter group")
-            known.add(id(p))
+        if len(set(params)) < len(params):
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters; in future, this "
+                "will cause an error",
+                stacklevel=3,
+            )
         self.param_groups.append({**self.defaults, **param_group, "params": params})
 
     def zero_grad(self, set_to_none=True):
         """Forget the gradients (or, with set_to_none=False, fill them with 0)."""
         for group in self.param_groups:
             for p in group["params"]:
-                if set_to_none or p.grad is None:
+                if set_to_none:
                     p.grad = None
-                else:
-                    p.grad = Tensor.wrap(np.zeros_like(p.grad.array))
+                elif p.grad is not None:
+                    p.grad.detach_().zero_()
 
     def needs(self, group) -> tuple[bool, ...]:
         """Which of `states` this group's options use."""
@@ -81,13 +89,13 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            numbers = {}
+            numbers, needs = {}, self.needs(group)
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                array, state, update = self._bound.get(p) or self._bind(p, group)
-                if array is not p.array or state is not self.state.get(p):
-                    array, state, update = self._bind(p, group)
+                array, state, used, update = self._bound.get(p) or self._bind(p, needs)
+                if array is not p.array or state is not self.state.get(p) or used != needs:
+                    array, state, used, update = self._bind(p, needs)
                 t = state["step"] = state["step"] + 1
                 if t not in numbers:
                     numbers[t] = tuple(map(float, self.numbers(group, t)))
@@ -95,18 +103,15 @@ class Optimizer:
                 p.version[0] += 1
         return loss
 
-    def _bind(self, p, group):
-        """Make the parameter's state if it has none, and bind the kernel to its memory."""
-        if p not in self.state:
-            self.state[p] = {"step": 0} | {
-                name: Tensor.wrap(np.zeros(p.array.shape, p.array.dtype))
-                for name, used in zip(self.states, self.needs(group), strict=True)
-                if used
-            }
-        state = self.state[p]
-        states = [state[name].array if name in state else None for name in self.states]
+    def _bind(self, p, needs):
+        """Make the states the parameter lacks, and bind the kernel to its memory."""
+        state, states = self.state.setdefault(p, {"step": 0}), []
+        for name, used in zip(self.states, needs, strict=True):
+            if used and name not in state:
+                state[name] = Tensor.wrap(np.zeros(p.array.shape, p.array.dtype))
+            states.append(state[name].array if used else None)
         update = cpu.bind_update(self.rule, p.array, states + [None] * (3 - len(states)))
-        self._bound[p] = p.array, state, update
+        self._bound[p] = p.array, state, needs, update
         return self._bound[p]
 
     def state_dict(self) -> dict:
