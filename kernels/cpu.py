@@ -235,6 +235,18 @@ def update(p, g, a, b, c, h):
             put(cb, i, ci)
 
 
+def zero_below(g, out, grad_out):
+    """The slope of a ReLU whose results were `out`: g (n,) where out > 0 or NaN, else 0.
+
+    One pass: np.where takes five times as long on 64 x 128, and 0 * g would make NaN of infinity.
+    """
+    for block in prange((g.size + BLOCK - 1) // BLOCK):
+        lo, hi = block * BLOCK, min(g.size, (block + 1) * BLOCK)
+        gb, ob, db = g[lo:hi], out[lo:hi], grad_out[lo:hi]
+        for i in range(gb.size):
+            db[i] = real(0) if ob[i] <= 0 else gb[i]
+
+
 def row_max(x):
     """The largest of x (C,); NaN if a (positive) NaN is among them, or nothing.
 
@@ -369,6 +381,14 @@ def _run_rows(rows, loss, x, arguments, upstream, value):
     grad_out = None if upstream is None else np.empty_like(x)
     total = loop(x, *arguments, _typed(upstream, x.dtype.type), value_out, grad_out)
     return total, value_out, grad_out
+
+
+def run_zero_below(g, out):
+    """See zero_below; contiguous arrays of one shape and float dtype."""
+    loop = specialise(zero_below, None, g.dtype, g.size >= 8 * PARALLEL)
+    grad_out = np.empty_like(g)
+    loop(g.reshape(-1), out.reshape(-1), grad_out.reshape(-1))
+    return grad_out
 
 
 def bind_update(rule, p, states):

@@ -35,7 +35,7 @@ def _array_of(data, dtype, copy):
         raise ValueError(f"data: expected nested sequences of equal length ({error})") from None
     if array.dtype.kind == "O" or array.dtype == np.uint64:
         for x in array.flat:
-            if not isinstance(x, (int, float, np.uint64)):
+            if not isinstance(x, (int, float, np.integer)):
                 raise RuntimeError(f"data: Could not infer dtype of {type(x).__name__}")
         array = array.astype(np.float64)  # integers beyond int64
         if dtype is None:

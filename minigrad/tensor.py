@@ -17,9 +17,9 @@ from .printing import format_tensor
 
 # Other names PyTorch, NumPy and the array API standard know an operation by.
 ALIASES = {
-    "absolute": "abs", "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div",
+    "absolute": "abs", "subtract": "sub", "multiply": "mul", "divide": "div",
     "true_divide": "div", "negative": "neg", "power": "pow", "clip": "clamp", "fix": "trunc",
-    "equal_": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt",
+    "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt",
     "greater_equal": "ge", "concat": "cat", "concatenate": "cat", "permute_dims": "permute",
     "expand_dims": "unsqueeze", "invert": "bitwise_not", "bitwise_invert": "bitwise_not",
     "rint": "round", "mod": "remainder", "take_along_axis": "take_along_dim",
@@ -216,7 +216,7 @@ class Tensor:
     def _follow_base(self):
         """A view whose base was changed in place takes its place behind the base's new node."""
         base, recorded, chain = self.view_of
-        if recorded is base.node:
+        if recorded is base.node or base.is_leaf:  # a leaf's place changes by requires_grad_ only
             return
         with graph.enable_grad():
             t = base

@@ -102,6 +102,8 @@ ELEMENTWISE = [
     c("clamp_min", lambda m, x: m.clamp(x, min=0.0)),
     c("clamp_max", lambda m, x: x.clamp(max=1)),
     c("clamp_ties", lambda m, x: x.clamp(-1, 0.5), values=TIES, smooth=False),
+    c("clamp_tensor_max", lambda m, x, hi: m.clamp(x, max=hi), (3, 4), (4,)),
+    c("clamp_tensor_min", lambda m, x, lo: m.clamp(x, min=lo), (3, 4), (4,)),
     c("clamp_tensors", lambda m, x, lo, hi: m.clamp(x, lo, hi), (3, 4), (4,), (3, 1)),
     c("maximum", lambda m, x, y: m.maximum(x, y), (3, 4), (4,)),
     c("maximum_ties", lambda m, x, y: m.maximum(x, y), values=PAIR_TIES, smooth=False),

@@ -68,16 +68,18 @@ class _Call:
         ]
         results = self.backward(self.context, *given)
         results = results if isinstance(results, tuple) else (results,)
+        while len(results) > len(parents) and results[-1] is None:
+            results = results[:-1]
         if len(results) != len(parents):
             raise RuntimeError(
-                f"function {self.name} returned an incorrect number of gradients (expected "
+                f"function {self.name}Backward returned an incorrect number of gradients (expected "
                 f"{len(parents)}, got {len(results)})"
             )
         results = [r if p is not None else None for r, p in zip(results, parents, strict=True)]
         for i, (result, parent) in enumerate(zip(results, parents, strict=True)):
             if result is not None and result.array.shape != parent.shape:
                 raise RuntimeError(
-                    f"function {self.name} returned an invalid gradient at index {i} - got "
+                    f"function {self.name}Backward returned an invalid gradient at index {i} - got "
                     f"{list(result.shape)} but expected shape compatible with {list(parent.shape)}"
                 )
         if recorded:
@@ -108,11 +110,13 @@ class Function:
         with no_grad():
             result = cls.forward(ctx, *args)
         outputs = result if isinstance(result, tuple) else (result,)
+        given = {id(x) for x in args}  # an input that is returned becomes a tensor of its own
+        outputs = tuple(o.detach() if id(o) in given else o for o in outputs)
         if is_grad_enabled() and any(ctx.needs_input_grad):
             cls._record(ctx, parents, args, outputs)
         else:
             ctx._saved = ()
-        return result
+        return outputs if isinstance(result, tuple) else outputs[0]
 
     @classmethod
     def _record(cls, ctx, parents, args, outputs):

@@ -14,7 +14,6 @@ import functools
 import inspect
 import itertools
 import weakref
-from contextlib import ContextDecorator
 from contextvars import ContextVar
 from operator import attrgetter
 
@@ -29,55 +28,13 @@ _recording: ContextVar[bool] = ContextVar("recording", default=True)  # per thre
 is_grad_enabled = _recording.get
 
 
-class set_grad_enabled(ContextDecorator):  # PyTorch's name
-    """Turn recording on or off: as a call (at once), a `with` block, or a decorator."""
+class _Mode:
+    """A `with` block or a decorator that sets whether operations are recorded in this thread."""
 
-    def __init__(self, mode: bool):
-        self.mode, self.before = bool(mode), [_recording.get()]
-        _recording.set(self.mode)
+    mode: bool
 
-    def __call__(self, function):
-        _recording.set(self.before.pop())  # decorating is not entering
-        return super().__call__(function)
-
-    def _recreate_cm(self):
-        return set_grad_enabled(self.mode)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        _recording.set(self.before.pop())
-
-
-class no_grad(ContextDecorator):
-    """Record nothing in this thread: `with no_grad():`, `@no_grad()` or `@no_grad`."""
-
-    mode = False
-
-    def __new__(cls, function=None):
-        new = super().__new__(cls)
-        return new if function is None else new(function)
-
-    def __init__(self, function=None):
+    def __init__(self):
         self.before: list[bool] = []
-
-    def __call__(self, function):
-        if not inspect.isgeneratorfunction(function):
-            return super().__call__(function)
-
-        @functools.wraps(function)
-        def generator(*args, **kwargs):  # the mode holds while the body runs, not between items
-            running, sent = function(*args, **kwargs), None
-            while True:
-                try:
-                    with type(self)():
-                        item = running.send(sent)
-                except StopIteration as stop:
-                    return stop.value
-                sent = yield item
-
-        return generator
 
     def __enter__(self):
         self.before.append(_recording.get())
@@ -87,8 +44,62 @@ class no_grad(ContextDecorator):
     def __exit__(self, *error):
         _recording.set(self.before.pop())
 
+    def __call__(self, function):
+        mode = self.mode
 
-class enable_grad(no_grad):
+        @functools.wraps(function)
+        def decorated(*args, **kwargs):
+            with set_grad_enabled(mode):
+                return function(*args, **kwargs)
+
+        @functools.wraps(function)
+        def generator(*args, **kwargs):  # the mode holds while the body runs, not between items
+            running = function(*args, **kwargs)
+            resume, value = running.send, None
+            while True:
+                try:
+                    with set_grad_enabled(mode):
+                        item = resume(value)
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    resume, value = running.send, (yield item)
+                except BaseException as error:  # thrown in by the caller, or closed
+                    resume, value = running.throw, error
+
+        return generator if inspect.isgeneratorfunction(function) else decorated
+
+
+class set_grad_enabled(_Mode):  # noqa: N801, PyTorch's name
+    """Turn recording on or off: as a call (at once), a `with` block, or a decorator."""
+
+    def __init__(self, mode: bool):
+        super().__init__()
+        self.mode = bool(mode)
+        super().__enter__()
+
+    def __enter__(self):
+        return self if self.before else super().__enter__()
+
+    def __call__(self, function):
+        while self.before:
+            self.__exit__()  # decorating is not entering
+        return super().__call__(function)
+
+
+class no_grad(_Mode):  # noqa: N801
+    """Record nothing in this thread: `with no_grad():`, `@no_grad()` or `@no_grad`."""
+
+    mode = False
+
+    def __new__(cls, function=None):
+        return super().__new__(cls) if function is None else cls()(function)
+
+    def __init__(self, function=None):
+        super().__init__()
+
+
+class enable_grad(no_grad):  # noqa: N801
     """Record again inside a `no_grad` block."""
 
     mode = True
@@ -200,13 +211,16 @@ def walk(roots, retain, lift=None, targets=None):
             if op is None:
                 continue
         del pending[node]
-        values, parents = node.read(), node.parents
-        if lift is not None:
-            sources = (node, *parents)
-            lifted = [lift(v, n) for v, n in zip(values, sources, strict=False)]
-            values = (*lifted, *values[len(sources) :])  # options follow the inputs, as they are
+        parents = node.parents
         if useful is not None:
             parents = [p if p in useful else None for p in parents]
+            if not any(parents):
+                continue
+        values = node.read()
+        if lift is not None:
+            sources = (node, *node.parents)
+            lifted = [lift(v, n) for v, n in zip(values, sources, strict=False)]
+            values = (*lifted, *values[len(sources) :])  # options follow the inputs, as they are
         for parent, d in zip(parents, op.gradients(g, values, parents), strict=True):
             if d is None:
                 continue

@@ -18,7 +18,7 @@ OPERATIONS = {
         "sizes",
         "assign",
         "put",
-        "zero_where",
+        "zero_below",
         "linear",
         "leaky_relu",
         "elu",

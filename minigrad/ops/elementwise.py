@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ..kernels import cpu
 from .op import op
 
 
@@ -212,7 +213,7 @@ def sigmoid(input):
     return 1 / (1 + np.exp(-input))
 
 
-@op(lambda g, out: zero_where(g, out <= 0), promote="number")
+@op(lambda g, out: zero_below(g, out), promote="number")
 def relu(input):
     """max(input, 0); the slope at 0 is 0."""
     return np.maximum(input, 0)
@@ -277,12 +278,16 @@ def _below(input, max):
     return True if max is None else input <= max
 
 
+def _less(max, min):
+    return False if min is None else max < min
+
+
 @op(
     lambda g, input, min, max: where(
         (input != input) | (_above(input, min) & _below(input, max)), g, 0.0
     ),
     lambda g, input, min, max: where((input < min) & _below(min, max), g, 0.0),
-    lambda g, input, min, max: where((input > max) | ~_above(max, min), g, 0.0),
+    lambda g, input, min, max: where((input > max) | _less(max, min), g, 0.0),
     promote="common",
 )
 def clamp(input, min=None, max=None):
@@ -308,14 +313,10 @@ def where(condition, input, other):
     return np.where(condition, input, other)
 
 
-_BITS = {4: np.int32, 8: np.int64}
-
-
-@op(lambda g, condition: zero_where(g, condition), None)
-def zero_where(input, condition):
-    """0 where condition, else input (floats): np.where in half the time, by masking the bits."""
-    bits = _BITS[input.itemsize]
-    return (input.view(bits) & (condition.astype(bits) - 1)).view(input.dtype)
+@op(lambda g, out: zero_below(g, out), None)
+def zero_below(input, out):
+    """input, but 0 where `out` (of the same shape and dtype) is not above 0; NaN is above."""
+    return cpu.run_zero_below(*(np.asarray(x, order="C") for x in (input, out)))
 
 
 @op(_zero, promote="number")

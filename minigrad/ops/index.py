@@ -10,7 +10,10 @@ from .shape import at_dim, reshape
 @op(lambda g, shape, index: put(g, shape, index), view=True)
 def getitem(input, index):
     """input[index]: ints, slices, None, Ellipsis, boolean masks, integer arrays."""
-    return input[index]
+    out = input[index]
+    if isinstance(out, np.generic):  # one element: NumPy copies it, with an Ellipsis it is a view
+        out = input[(*index, ...) if isinstance(index, tuple) else (index, ...)]
+    return out
 
 
 @op(lambda g, index: getitem(g, index))
