@@ -8,7 +8,8 @@ import operator
 
 LETTERS = {
     "float32": "f", "float64": "d", "int64": "l", "int32": "i", "int16": "h", "int8": "b",
-    "uint8": "B", "bool": "?", "RuntimeError": "R", "TypeError": "T",
+    "uint8": "B", "bool": "?", "RuntimeError": "R", "NotImplementedError": "R", "TypeError": "T",
+    "float16": "e",
 }  # fmt: skip
 DTYPES = list(LETTERS)[:8]
 
@@ -67,7 +68,7 @@ BINARY = {
     "where_reversed": lambda m, x, y: m.where(m.tensor([True, False]), y, x),
     "masked_fill": lambda m, x, y: m.masked_fill(x, m.tensor([True, False]), y),
     "copy_": lambda m, x, y: x.copy_(y) if hasattr(y, "dtype") else x.fill_(y),
-    "result_type": lambda m, x, y: m.zeros(1, dtype=m.result_type(x, y)),
+    "result_type": lambda m, x, y: m.result_type(x, y),
     **_on_tensors("maximum"), **_on_tensors("minimum"), **_on_tensors("logical_and"),
     "cat": lambda m, x, y: m.cat([x, y]) if hasattr(y, "dtype") else x,
     "stack": lambda m, x, y: m.stack([x, y]) if getattr(y, "shape", 0) == x.shape else x,
@@ -83,7 +84,8 @@ def operands(m):
 
 def letter(run, *args):
     try:
-        dtype = str(run(*args).dtype).removeprefix("torch.")
+        out = run(*args)
+        dtype = str(getattr(out, "dtype", out)).removeprefix("torch.")
     except Exception as error:
         dtype = type(error).__name__
     return LETTERS[dtype]

@@ -261,10 +261,6 @@ def third_order(m, array):
     return found
 
 
-# PyTorch 2.13.0 on np.linspace(0.3, 1.2, 4), the sum of each order's gradient.
-THIRD_ORDER = (3.1607254, -2.2069098, 33.5217)
-
-
 @pytest.mark.torch
 def test_third_order_live():
     torch = pytorch()
@@ -950,33 +946,33 @@ def test_function_spoiled():
 
 
 class Sloped(Function):
-    """x², with a slope that is wrong by `error`."""
+    """x², with a first or a second derivative that is wrong by `error`."""
 
     @staticmethod
-    def forward(ctx, x, error):
+    def forward(ctx, x, error, order):
         ctx.save_for_backward(x)
-        ctx.error = error
+        ctx.error, ctx.order = error, order
         return x * x
 
     @staticmethod
     def backward(ctx, g):
-        return g * 2 * ctx.saved_tensors[0] * (1 + ctx.error), None
+        (x,) = ctx.saved_tensors
+        wrong = (x if ctx.order == 1 else x - x.detach()) * ctx.error
+        return g * 2 * (x + wrong), None, None
 
 
 @pytest.mark.parametrize("error", [0.0, 2e-3, -2e-3, 1e-3 * 1.1])
 def test_gradcheck_sees_a_thousandth(error):
-    x = leaf(2, 3)
-    f = lambda t: Sloped.apply(t, error)  # noqa: E731
-    options = {"rtol": 5e-4, "atol": 1e-7}
-    if not error:
-        assert gradcheck(f, x, **options)
-        assert gradgradcheck(f, [x], **options)
-        return
-    with pytest.raises(GradcheckError, match="Jacobian mismatch for output 0 with respect to inp"):
-        gradcheck(f, (x,), **options)
-    assert gradcheck(f, x, raise_exception=False, **options) is False
-    with pytest.raises(GradcheckError, match="Jacobian mismatch"):  # a wrong slope of the slope
-        gradgradcheck(lambda t: t * t.detach() * Sloped.apply(t, error).detach() + t**3, x)
+    x, options = leaf(2, 3), {"rtol": 5e-4, "atol": 1e-7}
+    for order, check in ((1, gradcheck), (2, gradgradcheck)):
+        f = lambda t, order=order: Sloped.apply(t, error, order)  # noqa: E731
+        if not error:
+            assert check(f, [x], **options) is True
+            continue
+        with pytest.raises(GradcheckError, match="Jacobian mismatch for output 0 with respect to"):
+            check(f, (x,), **options)
+        assert check(f, x, raise_exception=False, **options) is False
+    assert gradcheck(lambda t: Sloped.apply(t, error, 2), x, **options)
 
 
 def test_gradcheck_at_ties():
@@ -1127,8 +1123,8 @@ def test_memory_is_flat_over_training(no_collector):
             mg.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
 
-    train(20)
+    train(2000)  # the interpreter's own caches fill
     objects, blocks = len(gc.get_objects()), sys.getallocatedblocks()
     train(1000)
-    assert len(gc.get_objects()) - objects < 50
-    assert sys.getallocatedblocks() - blocks < 500
+    assert len(gc.get_objects()) - objects < 20
+    assert sys.getallocatedblocks() - blocks < 300

@@ -169,7 +169,9 @@ def test_rows_of_nan_and_infinity(classes):
 @pytest.mark.torch
 def test_special_values_live():
     """The stored ones are PyTorch's."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[torch]'")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed: pip install -e '.[torch]'"
+    )
     functional = torch.nn.functional
     names = {"bce_with_logits": "binary_cross_entropy_with_logits"}
     for name, want in SPECIAL.items():
@@ -208,7 +210,8 @@ def expected_rows(x, t, keep):
     t = np.where(keep[:, None], t.astype(np.float64), 0)
     if not x.size:
         return np.zeros(len(x)), np.zeros(x.shape)
-    _, slope, minus_log_p = CE.reference(x, t)
+    with np.errstate(invalid="ignore"):  # its value is NaN where a logit is masked out
+        _, slope, minus_log_p = CE.reference(x, t)
     return np.where(t > 0, t * np.where(t > 0, minus_log_p, 0), 0).sum(1), slope
 
 
@@ -263,10 +266,6 @@ def test_class_weights_of_every_row(classes, dtype):
         assert digest(x, t, keep) == before
         scale = np.maximum(1, t.sum(1))  # a row's weights do not add up to 1 here
         want = expected_rows(x, t, keep)
-        check_rows(
-            (results[0], results[1] / scale, results[2] / scale[:, None]),
-            (want[0] / scale, want[1] / scale[:, None]), upstream, keep, dtype,
-        ) if False else None
         close_sum(results[0], want[0], dtype)
         close(results[1] / scale, want[0] / scale, dtype, 24)
         close(results[2] / scale[:, None], want[1] * (upstream / scale)[:, None], dtype, 24)
@@ -339,23 +338,25 @@ def test_check_classes():
 
 
 def results(name):
-    """Everything a loss computes where its parallel builds run."""
+    """What a loss gives where its parallel builds run: reduced, and one by one."""
     rng = np.random.default_rng(3)
     if name != "cross_entropy":
-        given = arguments(name, MANY, np.float32, "both", rng)
-        yield cpu.run_pointwise(LOSSES[name], *given)
+        yield cpu.run_pointwise(LOSSES[name], *arguments(name, MANY, np.float32, "slope", rng))
+        yield cpu.run_pointwise(LOSSES[name], *arguments(name, MANY, np.float32, "both", rng))[1:]
         return
     for n, classes in ((3301, 10), (257, 1000)):
         y = rng.integers(classes, size=n)
         x, up = logits(n, classes, y, np.float32, rng), rng.random(n).astype(np.float32)
         weight = rng.random(classes).astype(np.float32)
-        yield cpu.run_classes(CE, x, y, weight, -100, up, True)
-    x = rng.standard_normal((257, 1000)).astype(np.float32)
-    yield cpu.run_weights(CE, x, rng.random(x.shape).astype(np.float32), up > 0.1, up, True)
+        yield cpu.run_classes(CE, x, y, None, -100, 0.3)
+        yield cpu.run_classes(CE, x, y, weight, -100, up, True)[1:]
+    x, t = rng.standard_normal((2, 257, 1000)).astype(np.float32)
+    yield cpu.run_weights(CE, x, t, None, 0.3)
+    yield cpu.run_weights(CE, x, t, up > 0.1, up, True)[1:]
 
 
 def bits(name):
-    return digest(*(part for result in results(name) for part in result))
+    return digest(*(part for result in results(name) for part in result if part is not None))
 
 
 def run_python(code, *args, **environment):
@@ -369,6 +370,7 @@ def run_python(code, *args, **environment):
 
 
 def test_same_bits_with_any_number_of_threads():
+    """In one process, and in others that read the same builds from the disk cache."""
     first = {name: bits(name) for name in LOSSES}
     most = numba.config.NUMBA_NUM_THREADS
     try:
@@ -378,13 +380,14 @@ def test_same_bits_with_any_number_of_threads():
     finally:
         numba.set_num_threads(most)
     code = """if True:
-        import numba, test_kernels as t
-        for threads in (1, 3, 4, 8):
-            numba.set_num_threads(threads)
+        import sys, numba, test_kernels as t
+        for threads in sys.argv[1:]:
+            numba.set_num_threads(int(threads))
             print(*map(t.bits, t.LOSSES))"""
     tests = str(Path(__file__).parent)
-    found = run_python(code, NUMBA_NUM_THREADS="8", PYTHONPATH=tests)
-    assert found == [*first.values()] * 4
+    eight = run_python(code, "1", "3", "8", NUMBA_NUM_THREADS="8", PYTHONPATH=tests)
+    four = run_python(code, "4", NUMBA_NUM_THREADS="4", PYTHONPATH=tests)
+    assert eight == four * 3
 
 
 # --- the disk cache -----------------------------------------------------------------------------
@@ -398,8 +401,8 @@ TRY = """if True:
     if len(sys.argv) > 2:
         rows = x[:6].reshape(2, 3)
         cpu.run_classes(LOSSES["cross_entropy"], rows, np.array([0, 1]), None, -100)
-        runs.append(cpu.specialise(cpu.few_classes, LOSSES["cross_entropy"].rule, x.dtype,
-                                   classes=3))
+        rule = LOSSES["cross_entropy"].rule
+        runs.append(cpu.specialise(cpu.few_classes, rule, x.dtype, False, 3))
     print(sum(sum(r.stats.cache_hits.values()) for r in runs))
     print(sum(sum(r.stats.cache_misses.values()) for r in runs))"""
 

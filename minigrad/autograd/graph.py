@@ -227,7 +227,7 @@ def walk(roots, retain, lift=None, targets=None):
             fresh = lift is None and d is not g and d.base is None
             if d.shape != parent.shape:
                 d, fresh = unbroadcast(d, parent.shape), True
-            if d.dtype != parent.dtype:
+            if d.dtype is not parent.dtype and d.dtype != parent.dtype:
                 d, fresh = d.astype(parent.dtype), True
             before = pending.get(parent)
             if before is None:

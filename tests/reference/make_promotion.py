@@ -1,0 +1,16 @@
+"""Store PyTorch's result dtypes for tests/promotion.py: python tests/reference/make_promotion.py."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+import promotion  # noqa: E402
+
+if __name__ == "__main__":
+    stored = {"about": f"PyTorch {torch.__version__}", **promotion.table(torch)}
+    (HERE / "promotion.json").write_text(json.dumps(stored, indent=1) + "\n")
