@@ -23,7 +23,7 @@ FEW, LANES = 32, 256  # up to so many classes, cross-entropy turns so many rows 
 OPTIONS = {"fastmath": elementary.FAST, "error_model": "numpy", "nogil": True}
 
 # Bound anew by `specialise` for each rule and float type.
-point = exp = log = log1p = real = bits = CLASSES = SIGN = MAGNITUDE = None
+point = exp = log1p = real = bits = CLASSES = SIGN = MAGNITUDE = None
 
 
 def at(x, i):
@@ -106,10 +106,12 @@ def class_rows(x, target, weight, ignore, upstream, value_out, grad_out):
             if y != ignore:
                 top = row_max(xr)
                 if grad_out is None:
-                    rest = exp_sum(xr[:y], top, None) + exp_sum(xr[y + 1 :], top, None)
+                    rest = exp_sum(xr[:y], top, real(0), None)
+                    rest = exp_sum(xr[y + 1 :], top, rest, None)
                 else:
                     er = grad_out[r]
-                    rest = exp_sum(xr[:y], top, er[:y]) + exp_sum(xr[y + 1 :], top, er[y + 1 :])
+                    rest = exp_sum(xr[:y], top, real(0), er[:y])
+                    rest = exp_sum(xr[y + 1 :], top, rest, er[y + 1 :])
                 gap = xr[y] - top
                 e = exp(gap)
                 own = weight[y] if weight is not None else real(1)
@@ -204,8 +206,8 @@ def weight_rows(x, t, keep, upstream, value_out, grad_out):
             value = real(0)
             if keep is None or keep[r]:
                 top = row_max(xr)
-                s = exp_sum(xr, top, e)
-                log_s, share = log(s), tr.sum() / s
+                others = exp_sum(xr, top, real(-1), e)  # the sum less the largest term: more digits
+                log_s, share = log1p(others), tr.sum() / (others + real(1))
                 if grad_out is not None:
                     gr, up = grad_out[r], at(upstream, r)
                 for c in range(classes):
@@ -261,9 +263,8 @@ def row_max(x):
     return bits(top ^ ((top >> SIGN) & MAGNITUDE)).view(real)
 
 
-def exp_sum(x, top, e_out):
-    """The sum of e^(x - top) over x (C,); the terms as well where an output is given."""
-    total = real(0)
+def exp_sum(x, top, total, e_out):
+    """total + the sum of e^(x - top) over x (C,); the terms as well where an output is given."""
     for c in range(x.size):
         e = exp(x[c] - top)
         total += e
@@ -322,7 +323,7 @@ def specialise(loop, rule, dtype, parallel=False, classes=None):
         MAGNITUDE=np.int64(2**63 - 1) if wide else np.int32(2**31 - 1),
     )
     math = elementary.functions(dtype.type)
-    scope.update(exp=math.exp, log=math.log, log1p=math.log1p)
+    scope.update(exp=math.exp, log1p=math.log1p)
     if rule is not None:
         scope["point"] = njit(forceinline=True, **OPTIONS)(rule(dtype.type, math))
     for helper in HELPERS:

@@ -310,7 +310,8 @@ class Tensor:
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         if method != "__call__" or out is not None:
             return NotImplemented
-        function = FUNCTIONS.get(ALIASES.get(ufunc.__name__, ufunc.__name__))
+        name = "eq" if ufunc is np.equal else ALIASES.get(ufunc.__name__, ufunc.__name__)
+        function = FUNCTIONS.get(name)
         if function is not None:
             return function(*(x if isinstance(x, Tensor) else _constant(x) for x in inputs))
         if any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
@@ -340,10 +341,14 @@ class Tensor:
         return bool(self.array.item())
 
     def __float__(self):
-        return float(self.item())
+        if self.array.size != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return float(self.array.item())
 
     def __int__(self):
-        return int(self.item())
+        if self.array.size != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return int(self.array.item())
 
     def __index__(self):
         if self.array.size != 1 or self.array.dtype.kind == "f":
@@ -351,6 +356,10 @@ class Tensor:
         return int(self.item())
 
     def __contains__(self, x):
+        if not isinstance(x, (Tensor, float, int, np.ndarray, np.generic)):
+            raise RuntimeError(
+                f"Tensor.__contains__ only supports Tensor or scalar, but got {type(x).__name__}"
+            )
         return bool((self == x).any())
 
     def __repr__(self):
@@ -364,14 +373,14 @@ class Tensor:
     def __format__(self, spec):
         if self.ndim == 0 and type(self) is Tensor:
             return format(self.item(), spec)
-        return format(str(self), spec) if spec else str(self)
+        return object.__format__(self, spec)
 
     __hash__ = object.__hash__
 
     def __reduce__(self):
         if not self.is_leaf:
             raise RuntimeError("only leaf tensors can be pickled or deep-copied; detach() it first")
-        return type(self)._restore, (np.ascontiguousarray(self.array), self.requires_grad)
+        return type(self)._restore, (np.asarray(self.array, order="C"), self.requires_grad)
 
     @classmethod
     def _restore(cls, array, requires_grad):
@@ -390,16 +399,25 @@ class Tensor:
     # --- indexing, conversion, filling --------------------------------------------------------
 
     def __getitem__(self, key):
-        return apply(index.getitem, (self, _as_index(key)))
+        key = _as_index(key)
+        if type(key) is tuple and _mixed(key):
+            first, key = _numbers_first(key)
+            self = self[first]
+        return apply(index.getitem, (self, key))
 
     def __setitem__(self, key, value):
         key, value = _as_index(key), _constant(value)
+        if not isinstance(value, (Tensor, *_NUMBERS)):
+            raise TypeError(f"can't assign a {type(value).__name__} to a Tensor")
+        if type(key) is tuple and _mixed(key):
+            first, key = _numbers_first(key)
+            self = self[first]
         if is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
             self._change(index.assign, value, key)
         else:
             self._store(key, value.array if isinstance(value, Tensor) else value)
 
-    def to(self, *args, dtype=None, device=None, copy=False):
+    def to(self, *args, dtype=None, device=None, non_blocking=False, copy=False):
         """In another dtype: to(dtype), to("cpu"), to(other); itself if nothing changes."""
         for x in args:
             if isinstance(x, Tensor):
@@ -485,6 +503,23 @@ def _as_index(key):
             )
         return key.array
     return np.asarray(key, dtype=None if key else np.int64) if isinstance(key, list) else key
+
+
+def _mixed(key):
+    return {int, np.ndarray}.issubset(map(type, key))
+
+
+def _numbers_first(key):
+    """x[0, :, [1, 3]] in two steps, x[0][:, [1, 3]], as PyTorch; NumPy puts the 2 before the :."""
+    first, then = [], []
+    for k in key:
+        if isinstance(k, np.ndarray):
+            first += [slice(None)] * (k.ndim if k.dtype.kind == "b" else 1)
+            then.append(k)
+        else:
+            first.append(k)
+            then += [] if type(k) is int else [k if k is ... else slice(None)]
+    return tuple(first), tuple(then)
 
 
 _NUMBERS = (float, int)

@@ -1,7 +1,7 @@
 """Which dtype comes out of an operation on two dtypes: run unchanged on PyTorch and on minigrad.
 
-reference/promotion.json stores PyTorch's answers, reference/make_promotion.py writes them. An answer
-is one letter: a dtype's, or the exception's.
+reference/promotion.json stores PyTorch's answers, reference/make_promotion.py writes them. An
+answer is one letter: a dtype's, or the exception's.
 """
 
 import operator

@@ -1,4 +1,4 @@
-"""The engine: what is recorded, walked, kept, freed and refused. Values are test_operations.py's."""
+"""The engine: what is recorded, walked, kept, freed, refused. Values: test_operations.py."""
 
 import gc
 import sys
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.autograd import Function, GradcheckError, gradcheck, gradgradcheck, grad
+from minigrad.autograd import Function, GradcheckError, grad, gradcheck, gradgradcheck
 
 F = mg.nn.functional
 SECOND = "Trying to backward through the graph a second time"
@@ -20,7 +20,9 @@ NO_GRAD = "does not require grad and does not have a grad_fn"
 
 
 def pytorch():
-    return pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[torch]'")
+    return pytest.importorskip(
+        "torch", reason="PyTorch is not installed: pip install -e '.[torch]'"
+    )
 
 
 def leaf(*shape, seed=0, low=0.5, high=2.0):
@@ -165,10 +167,18 @@ def test_graph_is_freed_by_backward():
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
-        (lambda y: y.backward(), RuntimeError, "grad can be implicitly created only for scalar out"),
+        (
+            lambda y: y.backward(),
+            RuntimeError,
+            "grad can be implicitly created only for scalar out",
+        ),
         (lambda y: y.backward(mg.ones(2)), RuntimeError, r"Mismatch in shape.*\(2,\).*\(3,\)"),
         (lambda y: y.sum().backward(mg.ones(1)), RuntimeError, r"Mismatch in shape.*\(1,\).*\(\)"),
-        (lambda y: y.backward(np.ones(3)), TypeError, "gradient: expected a Tensor or None, got nd"),
+        (
+            lambda y: y.backward(np.ones(3)),
+            TypeError,
+            "gradient: expected a Tensor or None, got nd",
+        ),
         (lambda y: y.backward(1.0), TypeError, "gradient: expected a Tensor or None, got float"),
         (lambda y: y.detach().sum().backward(), RuntimeError, NO_GRAD),
         (lambda y: mg.ones(()).backward(), RuntimeError, NO_GRAD),
@@ -510,7 +520,7 @@ def test_grad_can_be_set():
     same(x.grad, 1 + 2 * upstream(x))
 
 
-# --- in-place changes and the version counter ------------------------------------------------------
+# --- in-place changes and the version counter -----------------------------------------------------
 
 
 def step(x, y):
@@ -533,7 +543,8 @@ SPOILERS = {
     "matmul": lambda x, y: (y.reshape(1, 3) @ x, y.copy_(x))[0],
     "itself": lambda x, y: y.mul_(y),
     "optimizer_step": lambda x, y: (x * y, step(x, y))[0],
-    "loss_target": lambda x, y: (t := mg.zeros(3, dtype=mg.float64), F.mse_loss(y, t), t.add_(1))[1],
+    "loss_target": lambda x, y: (t := mg.zeros(3, dtype=mg.float64), F.mse_loss(y, t),
+        t.add_(1))[1],
     "max": lambda x, y: (y.amax(), y.neg_())[0],
     "relu": lambda x, y: (out := y.relu(), out.mul_(2))[0],
     "where": lambda x, y: (c := y > 1, mg.where(c, y, 0.0), c.copy_(~c))[1],
@@ -671,7 +682,7 @@ def test_data_is_outside_the_graph():
     same(x.grad, upstream(y).array * np.cos(x.array))
 
 
-# --- aliasing ---------------------------------------------------------------------------------------
+# --- aliasing -------------------------------------------------------------------------------------
 
 PASSED_ON = {
     "add": lambda a, b: a + b,
@@ -741,7 +752,7 @@ def loss_of(name, x, reduction):
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_run_backward_again(name, reduction):
-    """The slopes a fused forward pass leaves serve once; a second pass must not see them changed."""
+    """The slopes a fused forward pass leaves serve once; later passes must not see them changed."""
     x = leaf(3, 4, low=0.1, high=0.9)
     y = x * 1
     y.retain_grad()
@@ -880,7 +891,10 @@ def returning(result, forward=lambda ctx, x, y: x * y):
     [
         (lambda g: g, r"OddBackward returned an incorrect number of gradients \(expected 2, got 1"),
         (lambda g: (g, g, g), r"incorrect number of gradients \(expected 2, got 3\)"),
-        (lambda g: (g.sum(0), g), r"invalid gradient at index 0 - got \[3\] but expected.*\[2, 3\]"),
+        (
+            lambda g: (g.sum(0), g),
+            r"invalid gradient at index 0 - got \[3\] but expected.*\[2, 3\]",
+        ),
         (lambda g: (g, g[:1, :2]), r"invalid gradient at index 1 - got \[1, 2\]"),
     ],
 )
@@ -942,7 +956,7 @@ def test_function_spoiled():
         out.sum().backward()
 
 
-# --- gradcheck ----------------------------------------------------------------------------------------
+# --- gradcheck ------------------------------------------------------------------------------------
 
 
 class Sloped(Function):
@@ -987,7 +1001,8 @@ def test_gradcheck_at_ties():
     ("f", "arguments", "error", "match"),
     [
         (lambda x: x * 2, lambda: mg.ones(2, dtype=mg.float64), ValueError, "at least one input"),
-        (lambda x: x * 2, lambda: mg.ones(2, requires_grad=True), GradcheckError, "float64.*float32"),
+        (lambda x: x * 2, lambda: mg.ones(2, requires_grad=True), GradcheckError,
+            "float64.*float32"),
         (lambda x: x.detach() * 2, lambda: leaf(2), GradcheckError, "Jacobian mismatch"),
         (lambda x, y: (x, y * y.detach()), lambda: (leaf(2), leaf(2)), GradcheckError,
          "output 1 with respect to input 1"),
@@ -1008,7 +1023,7 @@ def test_gradcheck_shapes():
     same(inputs, before)
 
 
-# --- depth and memory ----------------------------------------------------------------------------------
+# --- depth and memory -----------------------------------------------------------------------------
 
 
 def test_long_chain():

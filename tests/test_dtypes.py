@@ -58,7 +58,9 @@ def test_deviations_are_needed(ours):
 
 @pytest.mark.torch
 def test_live():
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[torch]'")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed: pip install -e '.[torch]'"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         live = promotion.table(torch)
@@ -83,7 +85,8 @@ NUMBERS = {
     "by_zero": (lambda m: m.tensor([1, -1, 0]) / 0, [np.inf, -np.inf, np.nan], "float32"),
     "floor_by_zero": (lambda m: m.tensor([1.0, -1.0]) // 0, [np.inf, -np.inf], "float32"),
     "modulo_zero": (lambda m: m.tensor([1.0]) % 0, [np.nan], "float32"),
-    "div_trunc": (lambda m: m.div(m.tensor([7, -7, 6]), 2, rounding_mode="trunc"), [3, -3, 3], "int64"),
+    "div_trunc": (lambda m: m.div(m.tensor([7, -7, 6]), 2, rounding_mode="trunc"), [3, -3, 3],
+        "int64"),
     "div_trunc_exact": (lambda m: m.div(m.tensor([2**60 + 1, -(2**60) - 1]), m.tensor([1, -1]),
                         rounding_mode="trunc"), [2**60 + 1, 2**60 + 1], "int64"),
     "div_floor": (lambda m: m.div(m.tensor([7, -7]), 2, rounding_mode="floor"), [3, -4], "int64"),
@@ -119,7 +122,9 @@ def test_numbers(name):
 @pytest.mark.torch
 @pytest.mark.parametrize("name", NUMBERS)
 def test_numbers_live(name):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[torch]'")
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch is not installed: pip install -e '.[torch]'"
+    )
     run, elements, dtype = NUMBERS[name]
     out = run(torch)
     np.testing.assert_array_equal(out.numpy(), np.array(elements, dtype))
@@ -147,8 +152,8 @@ def test_numbers_live(name):
         (lambda t: mg.where(t, t, t), RuntimeError, "boolean.*int64"),
         (lambda t: t @ mg.ones(3), RuntimeError, "same dtype.*int64 != float32"),
         (lambda t: t + None, TypeError, r"unsupported operand type.*NoneType"),
-        (lambda t: t * "a", TypeError, rr"can't multiply|only integer tensors"),
-        (lambda t: [1] + t, TypeError, r"concatenate list|unsupported operand"),
+        (lambda t: t * "a", TypeError, "can't multiply|only integer tensors"),
+        (lambda t: t + "a", TypeError, "unsupported operand"),
         (lambda t: t < None, TypeError, "not supported between"),
         (lambda t: mg.add(t, [1, 2, 3]), TypeError, r"add\(\): expected Tensors or numbers.*list"),
         (lambda t: mg.exp(1.0), TypeError, r"exp\(\): argument 'input' must be Tensor, not float"),
@@ -177,10 +182,11 @@ def test_as_dtype(name, dtype):
 
 
 @pytest.mark.parametrize(
-    "name", ["float16", "complex64", "uint64", np.object_, "U3", "M8[s]", "f4,f4", "nonsense", 3, "O"]
+    "name",
+    ["float16", "complex64", "uint64", np.object_, "U3", "M8[s]", "f4,f4", "nonsense", 3, "O"],
 )
 def test_as_dtype_errors(name):
-    with pytest.raises(TypeError, match="expected one of float32, float64.*got"):
+    with pytest.raises(TypeError, match=r"expected one of float32, float64.*got"):
         dtypes.as_dtype(name)
 
 

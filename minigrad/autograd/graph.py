@@ -70,7 +70,7 @@ class _Mode:
         return generator if inspect.isgeneratorfunction(function) else decorated
 
 
-class set_grad_enabled(_Mode):  # noqa: N801, PyTorch's name
+class set_grad_enabled(_Mode):
     """Turn recording on or off: as a call (at once), a `with` block, or a decorator."""
 
     def __init__(self, mode: bool):
@@ -87,7 +87,7 @@ class set_grad_enabled(_Mode):  # noqa: N801, PyTorch's name
         return super().__call__(function)
 
 
-class no_grad(_Mode):  # noqa: N801
+class no_grad(_Mode):
     """Record nothing in this thread: `with no_grad():`, `@no_grad()` or `@no_grad`."""
 
     mode = False
@@ -99,7 +99,7 @@ class no_grad(_Mode):  # noqa: N801
         super().__init__()
 
 
-class enable_grad(no_grad):  # noqa: N801
+class enable_grad(no_grad):
     """Record again inside a `no_grad` block."""
 
     mode = True

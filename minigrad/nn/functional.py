@@ -221,7 +221,7 @@ def _check_reduction(reduction, size_average=None, reduce=None):
         warnings.warn(
             "size_average and reduce args will be deprecated, please use "
             f"reduction='{reduction}' instead.",
-            stacklevel=4,
+            stacklevel=3,
         )
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"reduction: expected 'none', 'mean' or 'sum', got {reduction!r}")
@@ -262,7 +262,7 @@ def _pointwise(name, input, target, parameter, reduction, same_shape=False):
             f"Using a target size ({target.shape}) that is different to the input size "
             f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
             "Please ensure they have the same size.",
-            stacklevel=4,
+            stacklevel=3,
         )
         try:
             shape = np.broadcast_shapes(input.array.shape, target.array.shape)

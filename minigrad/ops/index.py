@@ -48,6 +48,8 @@ def assign(input, value, index):
 def index_select(input, dim, index):
     """The slices of `input` at the given positions along `dim`; `index` is 1-d int."""
     dim = at_dim(dim, input.ndim)
+    if index.ndim > 1:
+        raise IndexError(f"index_select(): Index is supposed to be a vector, got {index.ndim}D")
     return getitem(input, (slice(None),) * dim + (_checked(index, input.shape[dim], dim),))
 
 

@@ -191,10 +191,10 @@ def cat(tensors, dim=0):
 def stack(tensors, dim=0):
     """Join tensors of one shape along a new dimension."""
     tensors = tuple(tensors)
-    if len({tuple(x.shape) for x in tensors}) > 1:
+    if len({tuple(x.shape) for x in tensors}) != 1:
         raise RuntimeError(
-            "stack expects each tensor to be equal size, but got "
-            + ", ".join(str(tuple(x.shape)) for x in tensors)
+            "stack expects each tensor to be equal size, and at least one tensor, but got "
+            + (", ".join(str(tuple(x.shape)) for x in tensors) or "none")
         )
     return cat([unsqueeze(x, dim) for x in tensors], dim)
 
@@ -203,7 +203,9 @@ def split(tensor, split_size_or_sections, dim=0):
     """Views of consecutive parts: of a given size, or of the sizes in a list."""
     n, sections = _size_at("split", tensor, dim), split_size_or_sections
     if isinstance(sections, int):
-        sections = [min(sections, n - start) for start in range(0, n, sections)] or [0]
+        if sections < (n > 0):
+            raise RuntimeError(f"split expects split_size to be positive, but got {sections}")
+        sections = [min(sections, n - start) for start in range(0, n, sections or 1)] or [0]
     elif sum(sections) != n:
         raise RuntimeError(
             f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at "

@@ -1,4 +1,4 @@
-"""Store PyTorch's result dtypes for tests/promotion.py: python tests/reference/make_promotion.py."""
+"""Store PyTorch's answers to tests/promotion.py: python tests/reference/make_promotion.py."""
 
 import json
 import sys
