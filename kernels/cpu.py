@@ -1,7 +1,9 @@
 """Every loop on the CPU. A loop is written once; `specialise` binds it to a rule and a float type.
 
-Same input, same bits: an array is cut into blocks by its size alone, a block is summed in its own
-float type, blocks are added in order in float64. How many threads share the blocks changes nothing.
+Same input, same bits: an array is cut into blocks by its size alone, a block is summed in WIDTH
+lanes of its own float type, blocks are added in order in float64. How many threads share the blocks
+changes nothing, and as the lanes are written out, neither does how the compiler vectorizes a loop:
+left to reorder sums (`reassoc`), it did so differently in a fresh build and in the cached one.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from . import elementary
 
 BLOCK = 8192  # elements: 3 x 32 KiB of float32 stay in a core's second-level cache
 PARALLEL = 32768  # elements from which waking threads (1-3 µs) is worth it
+WIDTH = 64  # lanes of a sum: four vectors of 16 float32, so that additions need not wait
 FEW, LANES = 32, 256  # up to so many classes, cross-entropy turns so many rows at a time
 OPTIONS = {"fastmath": elementary.FAST, "error_model": "numpy", "nogil": True}
 
@@ -68,22 +71,31 @@ def pointwise(x, y, parameter, upstream, value_out, grad_out):
     sums = np.empty(blocks)
     for block in prange(blocks):
         lo, hi = block * BLOCK, min(x.size, (block + 1) * BLOCK)
-        xb, yb = x[lo:hi], y[lo:hi]
-        pb, ub = part(parameter, lo, hi), part(upstream, lo, hi)
-        total = real(0)
+        lanes = np.zeros(WIDTH, x.dtype)
+        whole = lo + (hi - lo) // WIDTH * WIDTH
+        for first in range(lo, whole, WIDTH):
+            chunk(x, y, parameter, upstream, value_out, grad_out, lanes, first, WIDTH)
+        chunk(x, y, parameter, upstream, value_out, grad_out, lanes, whole, hi - whole)
+        sums[block] = fold(lanes)
+    return in_order(sums)
+
+
+def chunk(x, y, parameter, upstream, value_out, grad_out, lanes, first, count):
+    """The elements first ... first + count - 1 of `pointwise`, each value added to its lane."""
+    last = first + count
+    xs, ys = x[first:last], y[first:last]
+    ps, us = part(parameter, first, last), part(upstream, first, last)
+    if value_out is not None:
+        vs = value_out[first:last]
+    if grad_out is not None:
+        gs = grad_out[first:last]
+    for k in range(count):
+        value, slope = point(xs[k], ys[k], at(ps, k))
+        lanes[k] += value
         if value_out is not None:
-            vb = value_out[lo:hi]
+            vs[k] = value
         if grad_out is not None:
-            gb = grad_out[lo:hi]
-        for i in range(xb.size):
-            value, slope = point(xb[i], yb[i], at(pb, i))
-            total += value
-            if value_out is not None:
-                vb[i] = value
-            if grad_out is not None:
-                gb[i] = slope * at(ub, i)
-        sums[block] = total
-    return sums.sum()
+            gs[k] = slope * at(us, k)
 
 
 def class_rows(x, target, weight, ignore, upstream, value_out, grad_out):
@@ -100,18 +112,16 @@ def class_rows(x, target, weight, ignore, upstream, value_out, grad_out):
     blocks = (n + rows - 1) // rows
     sums = np.zeros(blocks)
     for block in prange(blocks):
+        lanes = np.empty(WIDTH, x.dtype)
         for r in range(block * rows, min(n, (block + 1) * rows)):
             xr, y = x[r], target[r]
             value = real(0)
             if y != ignore:
                 top = row_max(xr)
-                if grad_out is None:
-                    rest = exp_sum(xr[:y], top, real(0), None)
-                    rest = exp_sum(xr[y + 1 :], top, rest, None)
-                else:
-                    er = grad_out[r]
-                    rest = exp_sum(xr[:y], top, real(0), er[:y])
-                    rest = exp_sum(xr[y + 1 :], top, rest, er[y + 1 :])
+                lanes[:] = real(0)
+                er = None if grad_out is None else grad_out[r]
+                exp_sum(xr, top, y, er, lanes)
+                rest = fold(lanes)
                 gap = xr[y] - top
                 e = exp(gap)
                 own = weight[y] if weight is not None else real(1)
@@ -126,7 +136,7 @@ def class_rows(x, target, weight, ignore, upstream, value_out, grad_out):
             if value_out is not None:
                 value_out[r] = value
             sums[block] += value
-    return sums.sum()
+    return in_order(sums)
 
 
 def few_classes(x, target, weight, ignore, upstream, value_out, grad_out):
@@ -141,8 +151,9 @@ def few_classes(x, target, weight, ignore, upstream, value_out, grad_out):
     sums = np.zeros(blocks)
     for block in prange(blocks):
         tile = np.empty((classes, LANES), x.dtype)
-        lanes = np.empty((5, LANES), x.dtype)
+        lanes = np.zeros((6, LANES), x.dtype)
         top, rest, gap, e_y, own = lanes[0], lanes[1], lanes[2], lanes[3], lanes[4]
+        total = lanes[5]
         y = np.empty(LANES, bits)
         for first in range(block * rows, min(n, (block + 1) * rows), LANES):
             m = min(LANES, n - first)
@@ -168,15 +179,13 @@ def few_classes(x, target, weight, ignore, upstream, value_out, grad_out):
                     rest[r] += real(0) if mine else e
                     gap[r] = d if mine else gap[r]
                     e_y[r] = e if mine else e_y[r]
-            total = real(0)
             for r in range(m):
                 others = rest[r] if gap[r] == 0 else rest[r] + e_y[r] - real(1)
                 value = real(0) if y[r] < 0 else own[r] * (log1p(others) - gap[r])
-                total += value
+                total[r] += value
                 own[r] = own[r] / (rest[r] + e_y[r]) * at(upstream, first + r)
                 if value_out is not None:
                     value_out[first + r] = value
-            sums[block] += total
             if grad_out is not None:
                 for c in range(classes):
                     for r in range(m):
@@ -187,7 +196,8 @@ def few_classes(x, target, weight, ignore, upstream, value_out, grad_out):
                     else:
                         for c in range(CLASSES):
                             grad_out[first + r, c] = tile[c, r]
-    return sums.sum()
+        sums[block] = fold(total)
+    return in_order(sums)
 
 
 def weight_rows(x, t, keep, upstream, value_out, grad_out):
@@ -200,27 +210,37 @@ def weight_rows(x, t, keep, upstream, value_out, grad_out):
     blocks = (n + rows - 1) // rows
     sums = np.zeros(blocks)
     for block in prange(blocks):
-        e = np.empty(classes, x.dtype)
+        e, lanes = np.empty(classes, x.dtype), np.empty((2, WIDTH), x.dtype)
         for r in range(block * rows, min(n, (block + 1) * rows)):
             xr, tr = x[r], t[r]
             value = real(0)
             if keep is None or keep[r]:
                 top = row_max(xr)
-                others = exp_sum(xr, top, real(-1), e)  # the sum less the largest term: more digits
-                log_s, share = log1p(others), tr.sum() / (others + real(1))
+                lanes[:] = real(0)
+                lanes[0, 0] = real(-1)  # the sum less the largest term: more digits
+                exp_sum(xr, top, -1, e, lanes[0])
+                for first in range(0, classes, WIDTH):
+                    for k in range(min(WIDTH, classes - first)):
+                        lanes[1, k] += tr[first + k]
+                others, whole = fold(lanes[0]), fold(lanes[1])
+                log_s, share = log1p(others), whole / (others + real(1))
                 if grad_out is not None:
                     gr, up = grad_out[r], at(upstream, r)
-                for c in range(classes):
-                    term, slope = point(xr[c] - top, e[c], log_s, share, tr[c])
-                    value += term
-                    if grad_out is not None:
-                        gr[c] = slope * up
+                lanes[0, :] = real(0)
+                for first in range(0, classes, WIDTH):
+                    for k in range(min(WIDTH, classes - first)):
+                        c = first + k
+                        term, slope = point(xr[c] - top, e[c], log_s, share, tr[c])
+                        lanes[0, k] += term
+                        if grad_out is not None:
+                            gr[c] = slope * up
+                value = fold(lanes[0])
             elif grad_out is not None:
                 grad_out[r, :] = real(0)
             if value_out is not None:
                 value_out[r] = value
             sums[block] += value
-    return sums.sum()
+    return in_order(sums)
 
 
 def update(p, g, a, b, c, h):
@@ -263,13 +283,42 @@ def row_max(x):
     return bits(top ^ ((top >> SIGN) & MAGNITUDE)).view(real)
 
 
-def exp_sum(x, top, total, e_out):
-    """total + the sum of e^(x - top) over x (C,); the terms as well where an output is given."""
-    for c in range(x.size):
-        e = exp(x[c] - top)
-        total += e
+def exp_sum(x, top, y, e_out, lanes):
+    """Add e^(x - top) over x (C,) but for element y to the lanes; give every term in e_out."""
+    whole = x.size // WIDTH * WIDTH
+    for first in range(0, whole, WIDTH):
+        exp_chunk(x, top, y, e_out, lanes, first, WIDTH)
+    exp_chunk(x, top, y, e_out, lanes, whole, x.size - whole)
+
+
+def exp_chunk(x, top, y, e_out, lanes, first, count):
+    """The elements first ... first + count - 1 of `exp_sum`."""
+    xs = x[first : first + count]
+    if e_out is not None:
+        es = e_out[first : first + count]
+    left_out = bits(y - first)
+    for k in range(count):
+        e = exp(xs[k] - top)
+        lanes[k] += real(0) if bits(k) == left_out else e
         if e_out is not None:
-            e_out[c] = e
+            es[k] = e
+
+
+def fold(lanes):
+    """The sum of the lanes (a power of two of them), halves upon each other. Spoils them."""
+    width = lanes.size // 2
+    while width:
+        for k in range(width):
+            lanes[k] += lanes[k + width]
+        width //= 2
+    return lanes[0]
+
+
+def in_order(sums):
+    """The sum from first to last."""
+    total = 0.0
+    for i in range(sums.size):
+        total += sums[i]
     return total
 
 
@@ -296,7 +345,7 @@ def check_classes(target, weight, classes, ignore):
 
 # --- binding a loop to a rule -------------------------------------------------------------------
 
-HELPERS = (row_max, exp_sum)
+HELPERS = (chunk, row_max, exp_sum, exp_chunk, fold, in_order)
 _SOURCE = hashlib.sha256(
     b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
 ).hexdigest()[:12]

@@ -21,8 +21,9 @@ from types import SimpleNamespace
 import numpy as np
 from numba import njit
 
-# For the functions that call these. Never nnan or ninf: NaN and infinity must survive.
-FAST = {"contract", "nsz", "reassoc", "arcp"}
+# For the functions that call these. Never nnan or ninf: NaN and infinity must survive. Never reassoc
+# or arcp: what they let the compiler do differs from build to build, and so would the bits.
+FAST = {"contract", "nsz"}
 
 # Here no reassoc: it would cancel the correction terms. Instructions keep their own flags when
 # they are inlined into a FAST caller. 'numpy': a division must not branch. forceinline: LLVM finds

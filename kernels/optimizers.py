@@ -25,7 +25,7 @@ def sgd(real, math):
 
 
 def adam(real, math):
-    """h: lr / (1 - beta1^t), beta1, beta2, sqrt(1 - beta2^t), eps, L2 decay, 1 - lr * decay.
+    """h: lr / (1 - beta1^t), beta1, beta2, 1 / sqrt(1 - beta2^t), eps, L2 decay, 1 - lr * decay.
 
     a, b: the running means of g and g². Sources: Kingma and Ba, "Adam", 2014; Loshchilov and
     Hutter, "Decoupled Weight Decay Regularization", 2017 (AdamW: the last number instead of L2).
@@ -37,7 +37,7 @@ def adam(real, math):
         g += real(h[5]) * p
         a += (one - beta1) * (g - a)
         b = beta2 * b + (one - beta2) * g * g
-        return p * real(h[6]) - size * a / (sqrt(b) / correction + real(h[4])), a, b, c
+        return p * real(h[6]) - size * a / (sqrt(b) * correction + real(h[4])), a, b, c
 
     return step
 

@@ -20,7 +20,7 @@ def rule(real, math):
 
     def point(x, y, beta):
         d = x - y
-        size, scaled = abs(d), d / beta
+        size, scaled = abs(d), d * (one / beta)  # the loop divides once
         sign = one if d > 0 else -one if d < 0 else d
         near = size < beta
         return (half * d * scaled if near else size - half * beta), (scaled if near else sign)

@@ -25,7 +25,7 @@ class Adam(Optimizer):
 
     def numbers(self, group, t):
         beta1, beta2 = group["betas"]
-        size, correction = group["lr"] / (1 - beta1**t), (1 - beta2**t) ** 0.5
+        size, correction = group["lr"] / (1 - beta1**t), (1 - beta2**t) ** -0.5
         return size, beta1, beta2, correction, group["eps"], *self._decay(group)
 
 
