@@ -38,7 +38,7 @@ FUNCTIONS = {
     "bce_with_logits": "binary_cross_entropy_with_logits",
     "cross_entropy": "cross_entropy",
 }
-ROUND = 2e-3  # seconds: short calls are repeated, as in a training loop, before the next rival
+ROUND = 2e-2  # seconds: short calls are repeated, as in a training loop, before the next rival
 STEPS = [(1, 2, 16, 2), (32, 64, 32, 10), (64, 64, 128, 10)]  # batch, in, hidden, classes
 
 

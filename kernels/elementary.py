@@ -21,8 +21,8 @@ from types import SimpleNamespace
 import numpy as np
 from numba import njit
 
-# For the functions that call these. Never nnan or ninf: NaN and infinity must survive. Never reassoc
-# or arcp: what they let the compiler do differs from build to build, and so would the bits.
+# For the functions that call these. Never nnan or ninf: NaN and infinity must survive. Never
+# reassoc or arcp: what they let the compiler do differs from build to build, so the bits would.
 FAST = {"contract", "nsz"}
 
 # Here no reassoc: it would cancel the correction terms. Instructions keep their own flags when

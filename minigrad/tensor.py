@@ -558,7 +558,9 @@ def apply(operation: Op, args: tuple) -> Tensor:
         raise _as_pytorch(operation, arrays, error) from None
     except AttributeError:
         raise _no_tensor(operation, inputs) from None
-    result = Tensor.wrap(out)
+    result = _new(Tensor)  # Tensor.wrap, without the call
+    result.array = out if type(out) is np.ndarray else np.asarray(out)
+    result.grad, result.node, result.version, result.view_of = None, None, [0], None
     if needed and operation.differentiable and is_grad_enabled() and result.array.dtype in _FLOATS:
         out_read, kept, dropped = operation.reads(tuple([p is not None for p in parents]))
         stamps = [(result.version, 0)] if out_read else []

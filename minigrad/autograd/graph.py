@@ -165,10 +165,6 @@ class Node:
                 )
         return self.values
 
-    def release(self):
-        if self.stamps:  # a formula that reads no Tensor can run again, as in PyTorch
-            self.values, self.stamps = None, ()
-
 
 def newest_first(roots) -> list[Node]:
     """The roots and every operation they were computed from, newest first."""
@@ -216,7 +212,7 @@ def walk(roots, retain, lift=None, targets=None):
             parents = [p if p in useful else None for p in parents]
             if not any(parents):
                 continue
-        values = node.read()
+        values = node.read() if node.stamps or node.values is None else node.values
         if lift is not None:
             sources = (node, *node.parents)
             lifted = [lift(v, n) for v, n in zip(values, sources, strict=False)]
@@ -239,8 +235,8 @@ def walk(roots, retain, lift=None, targets=None):
             else:
                 pending[parent] = before + d
                 owned.add(parent)
-        if not retain:
-            node.release()
+        if node.stamps and not retain:  # a formula that reads no Tensor can run again
+            node.values, node.stamps = None, ()
     found.update(pending)  # what is left: leaves
     return found, owned
 
@@ -249,7 +245,7 @@ def unbroadcast(g, shape):
     """Sum a gradient over the axes along which its input was broadcast. Here, nowhere else."""
     extra = g.ndim - len(shape)
     if extra == 1 and g.shape[1:] == shape:  # a bias: half the time of the general case
-        return g.sum(0)
+        return np.add.reduce(g, 0) if type(g) is np.ndarray else g.sum(0)
     axes = (
         *range(extra),
         *(i + extra for i, n in enumerate(shape) if n == 1 != g.shape[i + extra]),

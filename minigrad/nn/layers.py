@@ -9,7 +9,9 @@ from typing import ClassVar, dataclass_transform
 
 from ..creation import empty
 from ..dtypes import int64
+from ..ops.linalg import linear
 from ..ops.shape import flatten
+from ..tensor import apply
 from . import functional as F
 from . import init
 from .module import Module, Parameter
@@ -37,7 +39,7 @@ class Linear(Module):
             init.uniform_(parameter, -bound, bound)
 
     def forward(self, input):
-        return F.linear(input, self.weight, self.bias)
+        return apply(linear, (input, self.weight, self.bias))
 
     def extra_repr(self):
         has_bias = self.bias is not None
@@ -222,6 +224,8 @@ class _Function(Module):
         super().__init__()
 
     def forward(self, input):
+        if not self.options:
+            return self.function(input)
         return self.function(input, **{name: getattr(self, name) for name in self.options})
 
     def extra_repr(self):
