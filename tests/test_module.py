@@ -352,15 +352,3 @@ def test_clipping():
         nn.utils.clip_grad_norm_(parameters, 1.0, error_if_nonfinite=True)
     assert math.isnan(nn.utils.clip_grad_norm_(parameters, 1.0).item())
     assert np.isnan(parameters[0].grad.numpy()).all()
-
-
-def test_parameters_as_one_vector():
-    model = Block()
-    vector = nn.utils.parameters_to_vector(model.parameters())
-    assert vector.shape == (2 + 4 + 2 + 2,)
-    assert vector.requires_grad
-    nn.utils.vector_to_parameters(mg.arange(10), model.parameters())
-    assert model.first.weight.tolist() == [[2, 3], [4, 5]]
-    assert nn.utils.parameters_to_vector(model.parameters()).tolist() == list(range(10))
-    with pytest.raises(TypeError, match="vec: expected a Tensor, got list"):
-        nn.utils.vector_to_parameters([1.0], model.parameters())

@@ -1,11 +1,9 @@
-"""Helpers over the parameters of a model: clipping gradients, and parameters as one vector."""
+"""Clipping the gradients of a model's parameters."""
 
 from collections.abc import Iterable
 
 import numpy as np
 
-from ..autograd import no_grad
-from ..ops.shape import cat
 from ..tensor import Tensor
 
 
@@ -45,19 +43,3 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     """Clip every gradient in place to [-clip_value, clip_value]."""
     for grad in _grads(parameters):
         grad.clip(-clip_value, clip_value, out=grad)
-
-
-def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """Return all parameters, flattened and joined into one vector."""
-    return cat([p.reshape(-1) for p in parameters])
-
-
-def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Copy consecutive slices of `vec` into the parameters, in order."""
-    if not isinstance(vec, Tensor):
-        raise TypeError(f"vec: expected a Tensor, got {type(vec).__name__}")
-    start = 0
-    with no_grad():
-        for p in parameters:
-            p.copy_(vec[start : start + p.numel()].reshape(p.shape))
-            start += p.numel()
