@@ -4,7 +4,7 @@ A Node is one recorded operation: which operation, which nodes fed it, which val
 read. Its parents are always older, so visiting nodes newest first visits every user of a value
 before the value's producer: no recursion, and the depth of a graph is bounded by memory alone.
 
-Nothing here imports the rest of minigrad. The walk runs on raw arrays; when the backward pass is to
+Nothing here knows what a Tensor is. The walk runs on raw arrays; when the backward pass is to
 be differentiated itself (`create_graph`), it runs the same formulas on Tensors.
 """
 
@@ -122,7 +122,7 @@ class Node:
         "shape",
         "stamps",
         "values",
-    )  # fmt: skip
+    )
 
     def __init__(self, op, parents, values, stamps, out):
         self.op, self.parents, self.values, self.stamps = op, parents, values, stamps
@@ -136,8 +136,9 @@ class Node:
         return node
 
     def name(self) -> str:
-        words = "AccumulateGrad" if self.op is None else self.op.name
-        return words if self.op is None else f"{words.title().replace('_', '')}Backward0"
+        if self.op is None:
+            return "AccumulateGrad"
+        return f"{self.op.name.title().replace('_', '')}Backward0"
 
     def __repr__(self):
         return f"<{self.name()}>"

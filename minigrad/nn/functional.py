@@ -397,8 +397,8 @@ def _by_logits(g, input, target, weight, ignore_index, smoothing, reduction, cou
         return slope * (g.unsqueeze(1) if g.ndim else g)
 
     options = (weight, ignore_index, smoothing, reduction, count)
-    recompute = lambda: _run_cross_entropy(input, target, *options, True)[2]  # noqa: E731
-    return _slope(g[:, None] if g.ndim else g, fused, recompute)
+    g = g[:, None] if g.ndim else g
+    return _slope(g, fused, lambda: _run_cross_entropy(input, target, *options, True)[2])
 
 
 def _by_probabilities(g, input, target, weight, smoothing, reduction, count):

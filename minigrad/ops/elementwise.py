@@ -49,9 +49,7 @@ def div(input, other, *, rounding_mode=None):
         return floor_divide(input, other)
     if rounding_mode == "trunc":
         return _truncated(input, other)
-    raise RuntimeError(
-        f"rounding_mode: expected None, 'trunc' or 'floor', got {rounding_mode!r}"
-    )  # fmt: skip
+    raise RuntimeError(f"rounding_mode: expected None, 'trunc' or 'floor', got {rounding_mode!r}")
 
 
 def _divided(function, input, other):
