@@ -52,9 +52,6 @@ def test_names_and_sharing():
     assert [name for name, _ in block.named_modules()] == ["", "first", "body", "body.0", "body.1"]
     assert list(block.state_dict()) == STATE
     assert list(block.state_dict(prefix="x.")) == ["x." + name for name in STATE]
-    assert block.get_submodule("body.1") is block.body[1]
-    assert block.get_submodule("again") is block.first
-    assert block.get_parameter("body.0.weight") is block.body[0].weight
     assert block.shift is None
 
 
@@ -107,8 +104,6 @@ class Unready(nn.Module):
         (lambda m: m.add_module("new", 3), TypeError, "cannot assign 'int' as module 'new'"),
         (lambda m: m.absent, AttributeError, "'Block' object has no attribute 'absent'"),
         (lambda m: delattr(m, "absent"), AttributeError, "absent"),
-        (lambda m: m.get_submodule("body.7"), AttributeError, "has no attribute `body.7`"),
-        (lambda m: m.get_parameter("first"), AttributeError, "has no attribute `first`"),
         (lambda m: m.train("yes"), ValueError, "training mode is expected to be boolean"),
         (lambda m: m.to(mg.int64), TypeError, "expected a floating point dtype, got int64"),
         (lambda m: m.load_state_dict([1]), TypeError, "Expected state_dict to be dict-like"),

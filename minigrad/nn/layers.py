@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, dataclass_transform
+from inspect import Parameter as Option
+from inspect import Signature
+from typing import Any, ClassVar
 
 from ..creation import empty
 from ..dtypes import int64
@@ -52,9 +53,7 @@ class Embedding(Module):
     The row `padding_idx` starts at zero and is not trained.
     """
 
-    def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx=None, device=None, dtype=None
-    ):
+    def __init__(self, num_embeddings, embedding_dim, padding_idx=None, device=None, dtype=None):
         super().__init__()
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:
@@ -100,14 +99,9 @@ class LayerNorm(_Normalisation):
     """Subtract the mean and divide by the deviation over the last dimensions, then rescale."""
 
     def __init__(
-        self,
-        normalized_shape,
-        eps=1e-5,
-        elementwise_affine=True,
-        bias=True,
-        device=None,
-        dtype=None,
-    ):
+        self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True,
+        device=None, dtype=None,
+    ):  # fmt: skip
         super().__init__()
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
         self.normalized_shape, self.eps = tuple(shape), eps
@@ -118,10 +112,8 @@ class LayerNorm(_Normalisation):
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self):
-        return (
-            f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
-        )
+        affine = f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
+        return f"{self.normalized_shape}, eps={self.eps}, {affine}"
 
 
 class BatchNorm1d(_Normalisation):
@@ -138,13 +130,11 @@ class BatchNorm1d(_Normalisation):
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        for name, shape, kind in (
-            ("running_mean", num_features, dtype),
-            ("running_var", num_features, dtype),
-            ("num_batches_tracked", (), int64),
-        ):
-            buffer = empty(shape, device=device, dtype=kind) if track_running_stats else None
-            self.register_buffer(name, buffer)
+        mean, var = (empty(num_features, device=device, dtype=dtype) for _ in range(2))
+        batches = empty((), device=device, dtype=int64)
+        buffers = {"running_mean": mean, "running_var": var, "num_batches_tracked": batches}
+        for name, buffer in buffers.items():
+            self.register_buffer(name, buffer if track_running_stats else None)
         self._make_affine(num_features, affine, bias, device, dtype)
 
     def reset_running_stats(self) -> None:
@@ -172,10 +162,9 @@ class BatchNorm1d(_Normalisation):
         return F.batch_norm(input, *running, *affine, by_batch, momentum or 0.0, self.eps)
 
     def extra_repr(self):
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
-        )
+        affine = f"affine={self.affine}, bias={self.bias is not None}"
+        tail = f"{affine}, track_running_stats={self.track_running_stats}"
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, {tail}"
 
 
 class Dropout(Module):
@@ -204,99 +193,82 @@ class Identity(Module):
         return input
 
 
-@dataclass_transform(eq_default=False)
-class _Function(Module):
-    """A function of one tensor as a module; the subclass's fields are the function's options.
+class Functional(Module):
+    """A function as a module: it takes the function's options and keeps them as attributes.
 
-    `inplace` is taken as PyTorch's scripts pass it; the input is left alone all the same.
+    A subclass names the function, and the options in order with their defaults (`Option.empty` for
+    none). `inplace` is taken as PyTorch's scripts pass it; the input is left alone all the same.
     """
 
     function: ClassVar[Callable]
-    options: ClassVar[tuple[str, ...]]
+    __signature__: ClassVar[Signature]
 
-    def __init_subclass__(cls, function: Callable | None = None):
+    def __init_subclass__(cls, function: Callable | None = None, **options: Any):
         if function is not None:  # else a user's subclass of one of ours
-            dataclass(eq=False, repr=False)(cls)
-            cls.function = staticmethod(function)
-            cls.options = tuple(name for name in cls.__annotations__ if name != "inplace")
+            cls.function, kind = staticmethod(function), Option.POSITIONAL_OR_KEYWORD
+            cls.__signature__ = Signature([Option(k, kind, default=v) for k, v in options.items()])
 
-    def __post_init__(self):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__()
+        given = self.__signature__.bind(*args, **kwargs)
+        given.apply_defaults()
+        vars(self).update(given.arguments)
+        self._options = [name for name in given.arguments if name != "inplace"]
 
     def forward(self, input):
-        if not self.options:
-            return self.function(input)
-        return self.function(input, **{name: getattr(self, name) for name in self.options})
+        return self.function(input, **self.options()) if self._options else self.function(input)
+
+    def options(self) -> dict[str, Any]:
+        """Return the function's options by name, as they are now."""
+        return {name: getattr(self, name) for name in self._options}
 
     def extra_repr(self):
-        names = (*self.options, "inplace") if getattr(self, "inplace", False) else self.options
+        names = [*self._options, "inplace"] if vars(self).get("inplace") else self._options
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
 
-class Flatten(_Function, function=flatten):
+class Flatten(Functional, function=flatten, start_dim=1, end_dim=-1):
     """Join dimensions `start_dim` to `end_dim` into one."""
 
-    start_dim: int = 1
-    end_dim: int = -1
 
-
-class ReLU(_Function, function=F.relu):
+class ReLU(Functional, function=F.relu, inplace=False):
     """max(x, 0)."""
 
-    inplace: bool = False
 
-
-class LeakyReLU(_Function, function=F.leaky_relu):
+class LeakyReLU(Functional, function=F.leaky_relu, negative_slope=0.01, inplace=False):
     """x, or negative_slope x where x is negative."""
 
-    negative_slope: float = 0.01
-    inplace: bool = False
 
-
-class ELU(_Function, function=F.elu):
+class ELU(Functional, function=F.elu, alpha=1.0, inplace=False):
     """x, or alpha (exp(x) - 1) where x is negative."""
 
-    alpha: float = 1.0
-    inplace: bool = False
 
-
-class GELU(_Function, function=F.gelu):
+class GELU(Functional, function=F.gelu, approximate="none"):
     """x Φ(x), Φ the normal distribution's; approximate="tanh" is a faster approximation."""
 
-    approximate: str = "none"
 
-
-class SiLU(_Function, function=F.silu):
+class SiLU(Functional, function=F.silu, inplace=False):
     """x sigmoid(x)."""
 
-    inplace: bool = False
 
-
-class Softplus(_Function, function=F.softplus):
+class Softplus(Functional, function=F.softplus, beta=1.0, threshold=20.0):
     """log(1 + exp(beta x)) / beta, and x where beta x exceeds threshold."""
 
-    beta: float = 1.0
-    threshold: float = 20.0
 
-
-class Tanh(_Function, function=F.tanh):
+class Tanh(Functional, function=F.tanh):
     """The hyperbolic tangent."""
 
 
-class Sigmoid(_Function, function=F.sigmoid):
+class Sigmoid(Functional, function=F.sigmoid):
     """1 / (1 + exp(-x))."""
 
 
-class Softmax(_Function, function=F.softmax):
+class Softmax(Functional, function=F.softmax, dim=Option.empty):
     """exp(x) divided by its sum over dimension `dim`."""
 
-    dim: int
 
-
-class LogSoftmax(_Function, function=F.log_softmax):
+class LogSoftmax(Functional, function=F.log_softmax, dim=Option.empty):
     """log(softmax(x)) over dimension `dim`."""
-
-    dim: int
 
 
 def _new(shape, device, dtype):

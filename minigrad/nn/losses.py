@@ -1,118 +1,64 @@
-"""The losses as modules. Formulas, shapes and errors: see the function of each."""
+"""The losses as modules. Formulas, shapes, options and errors: see the function of each."""
+
+from inspect import signature
 
 from . import functional as F
-from .module import Module
+from .layers import Functional
 
 
-class _Loss(Module):
-    """Keeps a loss's options; the deprecated ones are translated once, here."""
+class _Loss(Functional):
+    """Takes the options that follow `input` and `target` in the function; weights become buffers.
 
-    def __init__(self, size_average=None, reduce=None, reduction="mean"):
-        super().__init__()
-        self.reduction = F._check_reduction(reduction, size_average, reduce)
+    The deprecated size_average and reduce are translated once, here.
+    """
+
+    def __init_subclass__(cls, function=None):
+        options = list(signature(function).parameters.values())[2:] if function else []
+        super().__init_subclass__(function, **{option.name: option.default for option in options})
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        deprecated = [vars(self).get(name) for name in ("size_average", "reduce")]
+        self.reduction = F._check_reduction(self.reduction, *deprecated)
+        self.size_average = self.reduce = None
+        for name in ("weight", "pos_weight"):
+            if name in self._options:
+                self.register_buffer(name, vars(self).pop(name))
+
+    def forward(self, input, target):
+        return self.function(input, target, **self.options())
+
+    def extra_repr(self):
+        return ""
 
 
-class _WeightedLoss(_Loss):
-    def __init__(self, weight=None, size_average=None, reduce=None, reduction="mean"):
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
-
-
-class L1Loss(_Loss):
+class L1Loss(_Loss, function=F.l1_loss):
     """|x - y|. Robust to outliers; the slope jumps at 0."""
 
-    def forward(self, input, target):
-        return F.l1_loss(input, target, reduction=self.reduction)
 
-
-class MSELoss(_Loss):
+class MSELoss(_Loss, function=F.mse_loss):
     """(x - y)². Smooth; far-off predictions dominate."""
 
-    def forward(self, input, target):
-        return F.mse_loss(input, target, reduction=self.reduction)
 
-
-class SmoothL1Loss(_Loss):
+class SmoothL1Loss(_Loss, function=F.smooth_l1_loss):
     """Quadratic where |x - y| < beta, linear beyond."""
 
-    def __init__(self, size_average=None, reduce=None, reduction="mean", beta=1.0):
-        super().__init__(size_average, reduce, reduction)
-        self.beta = beta
 
-    def forward(self, input, target):
-        return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
-
-
-class HuberLoss(_Loss):
+class HuberLoss(_Loss, function=F.huber_loss):
     """delta times Smooth L1 with beta = delta."""
 
-    def __init__(self, reduction="mean", delta=1.0):
-        super().__init__(reduction=reduction)
-        self.delta = delta
 
-    def forward(self, input, target):
-        return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
-
-
-class BCELoss(_WeightedLoss):
+class BCELoss(_Loss, function=F.binary_cross_entropy):
     """Binary cross-entropy of probabilities, as a sigmoid gives them."""
 
-    def forward(self, input, target):
-        return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
-
-class BCEWithLogitsLoss(_Loss):
+class BCEWithLogitsLoss(_Loss, function=F.binary_cross_entropy_with_logits):
     """Binary cross-entropy of logits: the sigmoid is included."""
 
-    def __init__(
-        self, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
-    ):
-        super().__init__(size_average, reduce, reduction)
-        self.register_buffer("weight", weight)
-        self.register_buffer("pos_weight", pos_weight)
 
-    def forward(self, input, target):
-        return F.binary_cross_entropy_with_logits(
-            input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight
-        )
-
-
-class CrossEntropyLoss(_WeightedLoss):
+class CrossEntropyLoss(_Loss, function=F.cross_entropy):
     """Softmax cross-entropy of logits against class indices or probabilities."""
 
-    def __init__(
-        self,
-        weight=None,
-        size_average=None,
-        ignore_index=-100,
-        reduce=None,
-        reduction="mean",
-        label_smoothing=0.0,
-    ):
-        super().__init__(weight, size_average, reduce, reduction)
-        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
-    def forward(self, input, target):
-        return F.cross_entropy(
-            input,
-            target,
-            self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-            label_smoothing=self.label_smoothing,
-        )
-
-
-class NLLLoss(_WeightedLoss):
+class NLLLoss(_Loss, function=F.nll_loss):
     """The negative log-likelihood of log-probabilities, as LogSoftmax gives them."""
-
-    def __init__(
-        self, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"
-    ):
-        super().__init__(weight, size_average, reduce, reduction)
-        self.ignore_index = ignore_index
-
-    def forward(self, input, target):
-        return F.nll_loss(
-            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
-        )

@@ -6,14 +6,12 @@ from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from functools import partialmethod
 from itertools import chain, groupby
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from ..autograd import no_grad
 from ..dtypes import as_dtype, float32, float64
 from ..tensor import Tensor
 
-T = TypeVar("T")
-Named = Iterator[tuple[str, T]]
 _IncompatibleKeys = namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])
 
 
@@ -34,15 +32,12 @@ class Module:
     `_registered` lists the same objects in order, with None for a name that is only reserved.
     """
 
-    training: bool
-    _registered: dict[str, Parameter | Module | Tensor | None]
-    _non_persistent: set[str]
     if TYPE_CHECKING:  # what register_buffer() and its like add, mypy cannot see
 
         def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self):
-        self.__dict__.update(training=True, _registered={}, _non_persistent=set())
+        self.training, self._registered, self._non_persistent = True, {}, set()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the module's output; every subclass defines it."""
@@ -74,19 +69,15 @@ class Module:
         if not replace and name not in self._registered and hasattr(self, name):
             raise KeyError(f"attribute '{name}' already exists")
         if value is not None and not isinstance(value, kind):
-            raise TypeError(
-                f"cannot assign '{type(value).__name__}' as {word} '{name}' "
-                f"({kind.__name__} or None expected)"
-            )
+            problem = f"cannot assign '{type(value).__name__}' as {word} '{name}'"
+            raise TypeError(f"{problem} ({kind.__name__} or None expected)")
         self._registered[name] = self.__dict__[name] = value
 
     def __setattr__(self, name, value):
-        kind = _kind(value)
-        if kind is None or kind is Tensor:
-            registered = self.__dict__.get("_registered", {})
+        kind, registered = _kind(value), vars(self).get("_registered", {})
+        if kind not in (Parameter, Module):  # registers nothing new; a registered name stays so
             if name not in registered:
-                super().__setattr__(name, value)
-                return
+                return super().__setattr__(name, value)
             kind = _kind(registered[name]) or Tensor
         self._register(name, value, kind, replace=True)
 
@@ -95,7 +86,9 @@ class Module:
         self._registered.pop(name, None)
         self._non_persistent.discard(name)
 
-    def named_modules(self, memo=None, prefix="", remove_duplicate=True) -> Named[Module]:
+    def named_modules(
+        self, memo=None, prefix="", remove_duplicate=True
+    ) -> Iterator[tuple[str, Module]]:
         """Yield (dotted name, module) for this module and all below it, a shared one once."""
         memo = set() if memo is None else memo
         if self in memo:
@@ -117,15 +110,19 @@ class Module:
                         seen.add(id(value))
                     yield _join(path, name), value
 
-    def named_parameters(self, prefix="", recurse=True, remove_duplicate=True) -> Named[Parameter]:
+    def named_parameters(
+        self, prefix="", recurse=True, remove_duplicate=True
+    ) -> Iterator[tuple[str, Parameter]]:
         """Yield (dotted name, parameter), a shared one once."""
         return self._members(Parameter, prefix, recurse, remove_duplicate)
 
-    def named_buffers(self, prefix="", recurse=True, remove_duplicate=True) -> Named[Tensor]:
+    def named_buffers(
+        self, prefix="", recurse=True, remove_duplicate=True
+    ) -> Iterator[tuple[str, Tensor]]:
         """Yield (dotted name, buffer), a shared one once."""
         return self._members(Tensor, prefix, recurse, remove_duplicate)
 
-    def named_children(self) -> Named[Module]:
+    def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield (name, module) for the direct children, a shared one once."""
         return self._members(Module, "", False, True)
 
@@ -145,20 +142,6 @@ class Module:
         """Yield the direct children."""
         return (child for _, child in self.named_children())
 
-    def get_submodule(self, target: str) -> Module:
-        """Return the module with this dotted name; "" is the module itself."""
-        return self._find(target, self.named_modules(remove_duplicate=False))
-
-    def get_parameter(self, target: str) -> Parameter:
-        """Return the parameter with this dotted name."""
-        return self._find(target, self.named_parameters(remove_duplicate=False))
-
-    def _find(self, target, named):
-        for name, value in named:
-            if name == target:
-                return value
-        raise AttributeError(f"{type(self).__name__} has no attribute `{target}`")
-
     def _state(self):
         for path, module in self.named_modules(remove_duplicate=False):
             for kind in (Parameter, Tensor):
@@ -177,16 +160,15 @@ class Module:
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-        own = dict(self._state())
+        own, errors = dict(self._state()), []
         missing = [key for key in own if key not in state_dict]
         unexpected = [key for key in state_dict if key not in own]
-        errors = [
-            f"{word} key(s) in state_dict: " + ", ".join(f'"{key}"' for key in keys) + ". "
-            for word, keys in (("Missing", missing), ("Unexpected", unexpected))
-            if strict and keys
-        ]
-        pairs = [(key, value, state_dict[key]) for key, value in own.items() if key in state_dict]
-        for key, value, given in pairs:
+        for word, keys in (("Missing", missing), ("Unexpected", unexpected)):
+            if strict and keys:
+                names = ", ".join(f'"{key}"' for key in keys)
+                errors.append(f"{word} key(s) in state_dict: {names}. ")
+        for key, value in own.items():
+            given = state_dict.get(key, value)
             if not isinstance(given, Tensor):
                 errors.append(f"expected a Tensor for {key}, got {type(given).__name__}.")
             elif given.shape != value.shape:
@@ -198,8 +180,8 @@ class Module:
             errors.insert(0, f"Error(s) in loading state_dict for {type(self).__name__}:")
             raise RuntimeError("\n\t".join(errors))
         with no_grad():
-            for _, value, given in pairs:
-                value.copy_(given)
+            for key, value in own.items():
+                value.copy_(state_dict.get(key, value))
         return _IncompatibleKeys(missing, unexpected)
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
@@ -279,10 +261,7 @@ _KINDS: dict[type, str] = {Parameter: "parameter", Module: "module", Tensor: "bu
 
 def _kind(value):
     """What a registered value is: its key in _KINDS (a Parameter is no buffer), or None."""
-    for kind in _KINDS:
-        if isinstance(value, kind):
-            return kind
-    return None
+    return next((kind for kind in _KINDS if isinstance(value, kind)), None)
 
 
 def _join(prefix, name):
@@ -318,13 +297,12 @@ class _ModuleRow(Module):
 
     def append(self, module: Module) -> Self:
         """Add a module at the end."""
-        self.add_module(str(len(self)), module)
-        return self
+        return self.extend([module])
 
     def extend(self, modules: Iterable[Module]) -> Self:
         """Add modules at the end."""
         for module in modules:
-            self.append(module)
+            self.add_module(str(len(self)), module)
         return self
 
     def insert(self, index: int, module: Module) -> None:
@@ -337,8 +315,8 @@ class Sequential(_ModuleRow):
 
     def __init__(self, *modules: Any):
         super().__init__()
-        given = modules[0] if modules and isinstance(modules[0], OrderedDict) else None
-        for name, module in given.items() if given is not None else enumerate(modules):
+        named = modules and isinstance(modules[0], OrderedDict)
+        for name, module in modules[0].items() if named else enumerate(modules):
             self.add_module(str(name), module)
 
     def _part(self, children):
@@ -365,10 +343,8 @@ class ModuleList(_ModuleRow):
         start, lines = 0, []
         for text, equal in groupby(map(repr, self)):
             count = len(list(equal))
-            last = start + count - 1
-            lines.append(
-                f"({start}-{last}): {count} x {text}" if last > start else f"({start}): {text}"
-            )
+            row = f"({start}): " if count == 1 else f"({start}-{start + count - 1}): {count} x "
+            lines.append(row + text)
             start += count
         return lines
 
