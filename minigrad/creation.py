@@ -48,11 +48,11 @@ def _array_of(data, dtype, copy):
 
 def _dtype_inside(data, array):
     """That of `array`, made of `data`; but Python floats are float32."""
-    first = data
-    while isinstance(first, (list, tuple)) and first:
-        first = first[0]
     if array.dtype != np.float64:
         return array.dtype
+    first = data
+    while isinstance(first, (list, tuple)):
+        first = first[0] if first else None
     return _widest(data) if hasattr(first, "dtype") else dtypes.float32
 
 
@@ -67,9 +67,8 @@ def check_range(low, high, dtype) -> None:
     if dtype.kind in "iu":
         limit = np.iinfo(dtype).max
         if not (-limit - (dtype.kind == "i") <= low and high <= limit):
-            raise RuntimeError(
-                f"value cannot be converted to type {dtype} without overflow: got {low} to {high}"
-            )
+            problem = f"value cannot be converted to type {dtype} without overflow"
+            raise RuntimeError(f"{problem}: got {low} to {high}")
 
 
 def tensor(data, *, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -85,11 +84,9 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False) -> Tensor:
 def as_tensor(data, dtype=None, device=None) -> Tensor:
     """As tensor(), but a Tensor or an array of the right dtype is not copied."""
     check_device(device)
-    if isinstance(data, Tensor) and dtype in (None, data.dtype):
-        return data
-    if isinstance(data, Tensor):
-        return data.to(dtype)
-    return Tensor(_array_of(data, dtype, False))
+    return (
+        data.to(dtype=dtype) if isinstance(data, Tensor) else Tensor(_array_of(data, dtype, False))
+    )
 
 
 asarray = as_tensor
@@ -100,10 +97,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"from_numpy(): expected np.ndarray, got {type(ndarray).__name__}")
     if not ndarray.dtype.isnative:
-        raise ValueError(
-            "from_numpy(): given numpy array has byte order different from the native byte order; "
-            "use minigrad.tensor(array), which converts"
-        )
+        raise ValueError("ndarray: expected the machine's byte order; tensor(ndarray) converts it")
     return Tensor(ndarray)
 
 
@@ -140,31 +134,25 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> T
     return _finish(np.full(_shape(tuple(size)), value, value.dtype), device, requires_grad)
 
 
-def _like(input, value, dtype, device, requires_grad):
-    dtype = dtype or input.dtype
-    return full(input.shape, value, dtype=dtype, device=device, requires_grad=requires_grad)
-
-
-def zeros_like(input, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """Zeros in the shape and dtype of `input`."""
-    return _like(input, 0, dtype, device, requires_grad)
-
-
-def ones_like(input, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """Ones in the shape and dtype of `input`."""
-    return _like(input, 1, dtype, device, requires_grad)
-
-
 def full_like(input, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`fill_value` in the shape and dtype of `input`."""
-    return _like(input, fill_value, dtype, device, requires_grad)
+    dtype = dtype or input.dtype
+    return full(input.shape, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def empty_like(input, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """Memory in the shape and dtype of `input`, whatever it holds."""
-    return empty(
-        *input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad
-    )
+def zeros_like(input, **options) -> Tensor:
+    """Zeros in the shape and dtype of `input`; options as in full_like."""
+    return full_like(input, 0, **options)
+
+
+def ones_like(input, **options) -> Tensor:
+    """Ones in the shape and dtype of `input`; options as in full_like."""
+    return full_like(input, 1, **options)
+
+
+def empty_like(input, *, dtype=None, **options) -> Tensor:
+    """Memory in the shape and dtype of `input`, whatever it holds; options as in empty."""
+    return empty(input.shape, dtype=dtype or input.dtype, **options)
 
 
 def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:

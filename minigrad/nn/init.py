@@ -1,4 +1,7 @@
-"""Starting values for parameters, written in place; every function returns its tensor."""
+"""Starting values for parameters, written in place; every function returns its tensor.
+
+`generator`: a minigrad.Generator to draw from instead of the default one.
+"""
 
 import math
 from statistics import NormalDist
@@ -7,20 +10,14 @@ import numpy as np
 
 from ..autograd import no_grad
 from ..creation import eye
-from ..random import Generator, stream
+from ..random import stream
 from ..tensor import Tensor
 
-_GAINS = {"sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4} | dict.fromkeys(
-    ["linear", *(f"conv{t}{d}d" for t in ("", "_transpose") for d in (1, 2, 3))], 1.0
-)
+_GAINS = {"sigmoid": 1.0, "linear": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
+_GAINS |= {f"conv{kind}{n}d": 1.0 for kind in ("", "_transpose") for n in (1, 2, 3)}
 
 
-def _fill(tensor: Tensor, values) -> Tensor:
-    with no_grad():
-        return tensor.copy_(values)
-
-
-def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+def calculate_gain(nonlinearity, param=None):
     """Return the factor that keeps the signal's scale through `nonlinearity`.
 
     nonlinearity: a name in nn.functional; `param` is leaky_relu's negative slope (0.01).
@@ -36,32 +33,33 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return _GAINS[nonlinearity]
 
 
-def _fans(tensor: Tensor) -> tuple[int, int]:
+def _fans(tensor):
     """How many inputs feed one output, and how many outputs one input feeds."""
     if tensor.ndim < 2:
-        raise ValueError(
-            "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions, "
-            f"got shape {tuple(tensor.shape)}"
-        )
+        found = f"fewer than 2 dimensions, got shape {tuple(tensor.shape)}"
+        raise ValueError(f"Fan in and fan out can not be computed for tensor with {found}")
     outputs, inputs, *window = tensor.shape
     return inputs * math.prod(window), outputs * math.prod(window)
 
 
-def uniform_(tensor: Tensor, a=0.0, b=1.0, generator: Generator | None = None) -> Tensor:
+def _fill(tensor, values):
+    with no_grad():
+        return tensor.copy_(values)
+
+
+def uniform_(tensor, a=0.0, b=1.0, generator=None):
     """Draw from the uniform distribution over [a, b)."""
     with no_grad():
         return tensor.uniform_(a, b, generator=generator)
 
 
-def normal_(tensor: Tensor, mean=0.0, std=1.0, generator: Generator | None = None) -> Tensor:
+def normal_(tensor, mean=0.0, std=1.0, generator=None):
     """Draw from the normal distribution."""
     with no_grad():
         return tensor.normal_(mean, std, generator=generator)
 
 
-def trunc_normal_(
-    tensor: Tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator: Generator | None = None
-) -> Tensor:
+def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
     """Draw from the normal distribution cut off outside [a, b]."""
     normal = NormalDist(mean, std)
     # 1e-300 and 1 - 2**-53: inv_cdf takes nothing at 0 or 1, where a bound far out puts it.
@@ -70,67 +68,58 @@ def trunc_normal_(
     return _fill(tensor, Tensor(values.clip(a, b)))
 
 
-def constant_(tensor: Tensor, val: float) -> Tensor:
+def constant_(tensor, val):
     """Set every element to `val`."""
     return _fill(tensor, val)
 
 
-def ones_(tensor: Tensor) -> Tensor:
+def ones_(tensor):
     """Set every element to 1."""
     return _fill(tensor, 1)
 
 
-def zeros_(tensor: Tensor) -> Tensor:
+def zeros_(tensor):
     """Set every element to 0."""
     return _fill(tensor, 0)
 
 
-def eye_(tensor: Tensor) -> Tensor:
+def eye_(tensor):
     """Make a 2-dimensional tensor the identity, padded with zeros."""
     if tensor.ndim != 2:
         raise ValueError(f"Only tensors with 2 dimensions are supported, got {tensor.ndim}")
     return _fill(tensor, eye(*tensor.shape))
 
 
-def _xavier_std(tensor, gain):
-    return gain * math.sqrt(2 / sum(_fans(tensor)))
-
-
-def xavier_uniform_(tensor: Tensor, gain=1.0, generator: Generator | None = None) -> Tensor:
+def xavier_uniform_(tensor, gain=1.0, generator=None):
     """Draw uniformly with the variance 2 gain² / (fan_in + fan_out) (Glorot and Bengio 2010)."""
-    bound = math.sqrt(3) * _xavier_std(tensor, gain)
+    bound = gain * math.sqrt(6 / sum(_fans(tensor)))
     return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Tensor, gain=1.0, generator: Generator | None = None) -> Tensor:
+def xavier_normal_(tensor, gain=1.0, generator=None):
     """Draw normally with the variance 2 gain² / (fan_in + fan_out) (Glorot and Bengio 2010)."""
-    return normal_(tensor, 0.0, _xavier_std(tensor, gain), generator)
+    return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(_fans(tensor))), generator)
 
 
 def _kaiming_std(tensor, a, mode, nonlinearity):
-    fan_in, fan_out = _fans(tensor)
-    if mode not in ("fan_in", "fan_out"):
+    fans = dict(zip(("fan_in", "fan_out"), _fans(tensor), strict=True))
+    if mode not in fans:
         raise ValueError(f"mode: expected 'fan_in' or 'fan_out', got {mode!r}")
-    fan = fan_in if mode == "fan_in" else fan_out
-    return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))  # 0: nothing to fill
+    return calculate_gain(nonlinearity, a) / math.sqrt(max(fans[mode], 1))  # 0: nothing to fill
 
 
-def kaiming_uniform_(
-    tensor: Tensor, a=0.0, mode="fan_in", nonlinearity="leaky_relu", generator=None
-) -> Tensor:
+def kaiming_uniform_(tensor, a=0.0, mode="fan_in", nonlinearity="leaky_relu", generator=None):
     """Draw uniformly with the variance gain² / fan (He et al. 2015); `a`: leaky_relu's slope."""
     bound = math.sqrt(3) * _kaiming_std(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
 
-def kaiming_normal_(
-    tensor: Tensor, a=0.0, mode="fan_in", nonlinearity="leaky_relu", generator=None
-) -> Tensor:
+def kaiming_normal_(tensor, a=0.0, mode="fan_in", nonlinearity="leaky_relu", generator=None):
     """Draw normally with the variance gain² / fan (He et al. 2015); `a`: leaky_relu's slope."""
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
-def orthogonal_(tensor: Tensor, gain=1.0, generator: Generator | None = None) -> Tensor:
+def orthogonal_(tensor, gain=1.0, generator=None):
     """Make the rows (or columns, if they are fewer) orthogonal, of length `gain`.
 
     Dimensions after the first count as one (Saxe et al. 2013).
@@ -140,5 +129,4 @@ def orthogonal_(tensor: Tensor, gain=1.0, generator: Generator | None = None) ->
     rows, cols = tensor.shape[0], math.prod(tensor.shape[1:])
     q, r = np.linalg.qr(stream(generator).normal(size=(max(rows, cols), min(rows, cols))))
     q *= np.sign(r.diagonal())  # without it Q is not uniform over the orthogonal matrices
-    q = q if rows >= cols else q.T
-    return _fill(tensor, Tensor(gain * q.reshape(tensor.shape)))
+    return _fill(tensor, Tensor(gain * (q if rows >= cols else q.T).reshape(tensor.shape)))
