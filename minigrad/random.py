@@ -83,23 +83,22 @@ def randperm(n, *, generator=None, dtype=None, device=None) -> Tensor:
     return _finish(stream(generator).permutation(n).astype(dtype), device)
 
 
-def rand_like(input, *, dtype=None) -> Tensor:
-    """Uniform on [0, 1), in the shape and dtype of `input`."""
-    return rand(*input.shape, dtype=dtype or input.dtype)
+def rand_like(input, *, dtype=None, **options) -> Tensor:
+    """Uniform on [0, 1), in the shape and dtype of `input`; options as in rand."""
+    return rand(input.shape, dtype=dtype or input.dtype, **options)
 
 
-def randn_like(input, *, dtype=None) -> Tensor:
-    """Standard normal, in the shape and dtype of `input`."""
-    return randn(*input.shape, dtype=dtype or input.dtype)
+def randn_like(input, *, dtype=None, **options) -> Tensor:
+    """Standard normal, in the shape and dtype of `input`; options as in randn."""
+    return randn(input.shape, dtype=dtype or input.dtype, **options)
 
 
 def _uniform_(self, a=0.0, b=1.0, *, generator=None):
-    return self.copy_(rand(*self.shape, generator=generator, dtype=self.dtype) * (b - a) + a)
+    return self.copy_(rand_like(self, generator=generator) * (b - a) + a)
 
 
 def _normal_(self, mean=0.0, std=1.0, *, generator=None):
-    return self.copy_(randn(*self.shape, generator=generator, dtype=self.dtype) * std + mean)
+    return self.copy_(randn_like(self, generator=generator) * std + mean)
 
 
-for _method in (_uniform_, _normal_):
-    setattr(Tensor, _method.__name__[1:], _method)
+Tensor.uniform_, Tensor.normal_ = _uniform_, _normal_  # type: ignore[attr-defined]

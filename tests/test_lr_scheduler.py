@@ -114,28 +114,6 @@ def test_last_epoch_resumes_without_a_state(case):
     np.testing.assert_allclose(sequence(resumed, sgd, range(7, 16)), whole[7:], rtol=1e-12)
 
 
-class Decay:
-    """A callable object: its numbers are part of the schedule's state."""
-
-    def __init__(self, base):
-        self.base = base
-
-    def __call__(self, epoch):
-        return self.base**epoch
-
-
-def test_callable_objects_are_saved():
-    def lambda_lr(base):
-        sgd = optimizer(optim, mg)
-        return ours.LambdaLR(sgd, [Decay(base), lambda epoch: 1.0])
-
-    state = lambda_lr(0.5).state_dict()
-    assert state["lr_lambdas"] == [{"base": 0.5}, None]
-    other = lambda_lr(0.9)
-    other.load_state_dict(state)
-    assert other.lr_lambdas[0].base == 0.5
-
-
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [

@@ -6,8 +6,7 @@ the rate it found there.
 
 import math
 from collections.abc import Callable, Iterable
-from types import FunctionType
-from typing import Any, Literal
+from typing import Any
 
 
 class LRScheduler:
@@ -16,18 +15,16 @@ class LRScheduler:
     def __init__(self, optimizer: Any, last_epoch: int = -1):
         if not hasattr(optimizer, "param_groups"):
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
-        for i, group in enumerate(optimizer.param_groups):
+        for group in optimizer.param_groups:
             if last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
             elif "initial_lr" not in group:
-                raise KeyError(
-                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming with "
-                    f"last_epoch={last_epoch}: load the optimizer's state first"
-                )
+                raise KeyError("'initial_lr' is not specified: load the optimizer's state to resume")
         self.optimizer, self.last_epoch = optimizer, last_epoch
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        self._step_count = 0
+        self._first = True  # the constructor's step, which must not decay a resumed rate
         self.step()
+        self._first = False
 
     def get_lr(self) -> list[float]:
         """Compute the rates for `last_epoch` from those now in the groups."""
@@ -35,30 +32,25 @@ class LRScheduler:
 
     def get_last_lr(self) -> list[float]:
         """Return the rates now set, one per group."""
-        return self._last_lr
+        return [group["lr"] for group in self.optimizer.param_groups]
 
     def step(self) -> None:
         """Go to the next epoch and set its rates."""
-        self._step_count += 1
         self.last_epoch += 1
         for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             group["lr"] = rate
-        self._last_lr = self._current()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything but the optimizer."""
-        return {name: value for name, value in vars(self).items() if name != "optimizer"}
+        """Return everything but the optimizer and functions."""
+        left_out = ("optimizer", "lr_lambdas")
+        return {name: value for name, value in vars(self).items() if name not in left_out}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what state_dict() returned."""
         vars(self).update(state_dict)
 
-    def _current(self):
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-    def _is_first(self):
-        """Whether the step is the constructor's, which must not decay a resumed rate."""
-        return self._step_count == 1
+    def _times(self, factor):
+        return [rate * factor for rate in self.get_last_lr()]
 
 
 class LambdaLR(LRScheduler):
@@ -75,16 +67,6 @@ class LambdaLR(LRScheduler):
         pairs = zip(self.base_lrs, self.lr_lambdas, strict=True)
         return [rate * function(self.last_epoch) for rate, function in pairs]
 
-    def state_dict(self):
-        """Return everything but the optimizer and plain functions: of callable objects, vars()."""
-        kept = [None if isinstance(f, FunctionType) else dict(vars(f)) for f in self.lr_lambdas]
-        return super().state_dict() | {"lr_lambdas": kept}
-
-    def load_state_dict(self, state_dict):
-        for function, kept in zip(self.lr_lambdas, state_dict["lr_lambdas"], strict=True):
-            vars(function).update(kept or {})
-        super().load_state_dict(state_dict | {"lr_lambdas": self.lr_lambdas})
-
 
 class MultiStepLR(LRScheduler):
     """Multiply the rate by `gamma` at every epoch in `milestones`, twice if it is there twice."""
@@ -94,8 +76,7 @@ class MultiStepLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self):
-        factor = self.gamma ** self.milestones.count(self.last_epoch)
-        return [rate * factor for rate in self._current()]
+        return self._times(self.gamma ** self.milestones.count(self.last_epoch))
 
 
 class StepLR(LRScheduler):
@@ -107,7 +88,7 @@ class StepLR(LRScheduler):
 
     def get_lr(self):
         due = self.last_epoch > 0 and self.last_epoch % self.step_size == 0
-        return [rate * self.gamma if due else rate for rate in self._current()]
+        return self._times(self.gamma if due else 1)
 
 
 class ExponentialLR(LRScheduler):
@@ -118,7 +99,7 @@ class ExponentialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self):
-        return [rate if self._is_first() else rate * self.gamma for rate in self._current()]
+        return self._times(1 if self._first else self.gamma)
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -129,75 +110,64 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self):
-        if self._is_first():
-            return self._current()
-        epochs = self.last_epoch - 1, self.last_epoch
-        before, now = (1 + math.cos(math.pi * epoch / self.T_max) for epoch in epochs)
+        if self._first:
+            return self.get_last_lr()
         # A change of the rate by hand is kept: it enters the next rate as a factor, except where
         # the cosine is at its lowest and leaves nothing to scale.
-        if (epochs[0] - self.T_max) % (2 * self.T_max) == 0:
-            return [
-                rate + (base - self.eta_min) * now / 2
-                for base, rate in zip(self.base_lrs, self._current(), strict=True)
-            ]
-        return [self.eta_min + (rate - self.eta_min) * now / before for rate in self._current()]
+        before, now = (1 + math.cos(math.pi * (self.last_epoch - i) / self.T_max) for i in (1, 0))
+        if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:
+            pairs = zip(self.base_lrs, self.get_last_lr(), strict=True)
+            return [rate + (base - self.eta_min) * now / 2 for base, rate in pairs]
+        return [self.eta_min + (rate - self.eta_min) * now / before for rate in self.get_last_lr()]
 
 
 class ReduceLROnPlateau(LRScheduler):
     """Multiply the rate by `factor` once a metric has not improved for `patience` epochs.
 
     An improvement passes the best value by `threshold`, relative to it or absolute
-    (`threshold_mode`), downwards for mode "min". After a reduction `cooldown` epochs do not count;
-    the rate stays above `min_lr` (a number, or a list with one per group), and changes of less
-    than `eps` are left out. factor < 1.
+    (`threshold_mode`: "rel" or "abs"), downwards for mode "min", upwards for "max". After a
+    reduction `cooldown` epochs do not count; the rate stays above `min_lr` (a number, or a list
+    with one per group), and changes of less than `eps` are left out. factor < 1.
     """
 
     def __init__(
-        self, optimizer, mode: Literal["min", "max"] = "min", factor=0.1, patience=10,
-        threshold=1e-4, threshold_mode: Literal["rel", "abs"] = "rel", cooldown=0,
-        min_lr: float | list[float] = 0, eps=1e-8,
+        self, optimizer, mode="min", factor=0.1, patience=10, threshold=1e-4,
+        threshold_mode="rel", cooldown=0, min_lr: float | list[float] = 0, eps=1e-8,
     ):  # fmt: skip
+        groups = len(optimizer.param_groups)
+        min_lrs = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * groups
         if factor >= 1:
             raise ValueError(f"Factor should be < 1.0, got {factor}")
-        groups = len(optimizer.param_groups)
-        if isinstance(min_lr, list | tuple) and len(min_lr) != groups:
-            raise ValueError(f"expected {groups} min_lrs, got {len(min_lr)}")
+        if len(min_lrs) != groups:
+            raise ValueError(f"expected {groups} min_lrs, got {len(min_lrs)}")
         if mode not in ("min", "max"):
             raise ValueError(f"mode {mode} is unknown! Choose 'min' or 'max'")
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(f"threshold mode {threshold_mode} is unknown! Choose 'rel' or 'abs'")
-        self.optimizer, self.last_epoch = optimizer, 0
+        self.optimizer, self.last_epoch, self.min_lrs, self.eps = optimizer, 0, min_lrs, eps
         self.mode, self.factor, self.patience, self.cooldown = mode, factor, patience, cooldown
         self.threshold, self.threshold_mode = threshold, threshold_mode
-        self.min_lr, self.eps = min_lr, eps
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = 0
-        self._last_lr = self._current()
 
     def step(self, metrics) -> None:  # type: ignore[override]
         """Take the epoch's metric (a number or a tensor of one element), and maybe reduce."""
         current, self.last_epoch = float(metrics), self.last_epoch + 1
+        self.num_bad_epochs += 1
         if self._is_better(current):
             self.best, self.num_bad_epochs = current, 0
-        else:
-            self.num_bad_epochs += 1
         if self.cooldown_counter > 0:
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
-            self._reduce()
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
-        self._last_lr = self._current()
+            for group, low in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
+                reduced = max(group["lr"] * self.factor, low)
+                if group["lr"] - reduced > self.eps:
+                    group["lr"] = reduced
 
     def _is_better(self, value):
         up = 1 if self.mode == "max" else -1
         margin = up * self.threshold
         goal = self.best * (1 + margin) if self.threshold_mode == "rel" else self.best + margin
         return up * value > up * goal
-
-    def _reduce(self):
-        for i, group in enumerate(self.optimizer.param_groups):
-            floor = self.min_lr[i] if isinstance(self.min_lr, list | tuple) else self.min_lr
-            reduced = max(group["lr"] * self.factor, floor)
-            if group["lr"] - reduced > self.eps:
-                group["lr"] = reduced
