@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from ..creation import as_tensor, tensor
 from ..ops.shape import stack
-from ..random import Generator, stream
+from ..random import stream
 from ..tensor import Tensor
 
 
@@ -26,8 +26,8 @@ class TensorDataset(Dataset):
     """Samples (tensor[i] for each tensor), from tensors with the same first dimension."""
 
     def __init__(self, *tensors: Tensor):
-        if any(len(t) != len(tensors[0]) for t in tensors):
-            sizes = [len(t) for t in tensors]
+        sizes = [len(t) for t in tensors]
+        if len(set(sizes)) > 1:
             raise AssertionError(f"Size mismatch between tensors: first dimensions {sizes}")
         self.tensors = tensors
 
@@ -45,17 +45,13 @@ class Subset(Dataset):
         self.dataset, self.indices = dataset, indices
 
     def __getitem__(self, index):
-        if isinstance(index, list):
-            return self.dataset[[self.indices[i] for i in index]]
         return self.dataset[self.indices[index]]
 
     def __len__(self):
         return len(self.indices)
 
 
-def random_split(
-    dataset: Any, lengths: Sequence[float], generator: Generator | None = None
-) -> list[Subset]:
+def random_split(dataset: Any, lengths: Sequence[float], generator=None) -> list[Subset]:
     """Split into disjoint random subsets of the given lengths, or of fractions that sum to 1.
 
     What fractions leave over by rounding down goes to the first subsets, one sample each.
@@ -69,14 +65,10 @@ def random_split(
         lengths = [k + (i < rest) for i, k in enumerate(whole)]
     if sum(lengths) != n:
         raise ValueError(
-            "Sum of input lengths does not equal the length of the input dataset! "
-            f"Expected {n}, got {sum(lengths)}"
+            f"Sum of input lengths must equal that of dataset: {n}, got {sum(lengths)}"
         )
-    order = stream(generator).permutation(n).tolist()
-    return [
-        Subset(dataset, order[end - length : end])
-        for length, end in zip(lengths, accumulate(lengths), strict=True)
-    ]
+    order = iter(stream(generator).permutation(n).tolist())
+    return [Subset(dataset, list(islice(order, length))) for length in lengths]
 
 
 def default_collate(batch: Sequence) -> Any:
@@ -98,10 +90,8 @@ def default_collate(batch: Sequence) -> Any:
             raise RuntimeError("each element in list of batch should be of equal size")
         columns = [default_collate(column) for column in zip(*batch, strict=True)]
         return type(first)(*columns) if hasattr(first, "_fields") else columns
-    raise TypeError(
-        "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; "
-        f"found {type(first)}"
-    )
+    kinds = "tensors, numpy arrays, numbers, strings, dicts or lists"
+    raise TypeError(f"default_collate: batch must contain {kinds}; found {type(first)}")
 
 
 class DataLoader:
@@ -113,33 +103,26 @@ class DataLoader:
     """
 
     def __init__(
-        self, dataset: Any, batch_size: int = 1, shuffle: bool = False,
-        sampler: Iterable | None = None, *, num_workers: int = 0, pin_memory: bool = False,
-        collate_fn: Callable | None = None, drop_last: bool = False,
-        generator: Generator | None = None,
+        self, dataset, batch_size=1, shuffle=False, sampler=None, *, num_workers=0,
+        pin_memory=False, collate_fn=None, drop_last=False, generator=None,
     ):  # fmt: skip
         if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(
-                f"batch_size should be a positive integer value, but got batch_size={batch_size}"
-            )
+            raise ValueError(f"expected a positive integer value, got batch_size={batch_size}")
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle")
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
         self.sampler, self.drop_last, self.generator = sampler, drop_last, generator
-        self.num_workers, self.pin_memory = num_workers, pin_memory
-        self.collate_fn = default_collate if collate_fn is None else collate_fn
+        self.collate_fn = collate_fn or default_collate
 
     def __len__(self):
         n = len(self.dataset if self.sampler is None else self.sampler)
         return n // self.batch_size if self.drop_last else math.ceil(n / self.batch_size)
 
     def __iter__(self) -> Iterator:
+        n = len(self.dataset)
+        order = stream(self.generator).permutation(n) if self.shuffle else np.arange(n)
         if self.sampler is not None:
             order = np.asarray(list(self.sampler), np.int64)
-        elif self.shuffle:
-            order = stream(self.generator).permutation(len(self.dataset))
-        else:
-            order = np.arange(len(self.dataset))
         stop = len(order) - len(order) % self.batch_size if self.drop_last else len(order)
         dataset = self.dataset
         while type(dataset) is Subset:
