@@ -1,10 +1,9 @@
 """What a command line may hold, and how it is refused: in one sentence."""
 
 import argparse
+import math
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 
 class UsageError(Exception):
@@ -18,15 +17,15 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
-def number(kind: type, low: int, high: int) -> Callable[[str], Any]:
+def number(kind, low, high):
     """An argparse type: int or float, from `low` to `high`."""
 
-    def parse(text: str) -> Any:
+    def parse(text):
         try:
             value = kind(text)
         except ValueError:
-            value = None
-        if value is None or not low <= value <= high:
+            value = math.nan
+        if not low <= value <= high:
             noun = "a whole number" if kind is int else "a number"
             raise argparse.ArgumentTypeError(f"expected {noun} from {low} to {high}, got {text!r}")
         return value

@@ -25,11 +25,9 @@ def run(options: argparse.Namespace) -> None:
     rows = {"platform": platform.platform(), "python": platform.python_version()}
     rows |= {name: version(name) for name in ("minigrad", "numpy", "numba", "llvmlite")}
 
-    features, numpy_built = llvm.get_host_cpu_features(), np.show_config("dicts")
-    rows["processor"] = llvm.get_host_cpu_name()
+    rows["processor"], features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features()
     rows["SIMD"] = " ".join(name for name in SIMD if features.get(name)) or "none known"
-    rows["NumPy's SIMD"] = " ".join(numpy_built["SIMD Extensions"]["found"])
-    rows["NumPy's BLAS"] = numpy_built["Build Dependencies"]["blas"]["name"]
+    rows["NumPy's BLAS"] = np.show_config("dicts")["Build Dependencies"]["blas"]["name"]
 
     # Numba settles on a threading layer in its first parallel call, so make one.
     loop = cpu.specialise(cpu.pointwise, LOSSES["mse"].rule, np.dtype("float32"), True)
@@ -44,13 +42,11 @@ def run(options: argparse.Namespace) -> None:
     for line in importlib.metadata.requires("minigrad") or ():
         found = re.match(r"""([\w-]+).*extra == ['"](\w+)""", line)
         if found and found[1] != "minigrad":
-            name, extra = found.groups()
-            advice = f'{MISSING}: run pip install "minigrad[{extra}]"'
-            rows.setdefault(name, version(name).replace(MISSING, advice))
+            advice = f'{MISSING}: run pip install "minigrad[{found[2]}]"'
+            rows.setdefault(found[1], version(found[1]).replace(MISSING, advice))
 
-    width = max(map(len, rows)) + 2
     for name, value in rows.items():
-        print(f"{name:{width}}{value}")
+        print(f"{name:{max(map(len, rows))}}  {value}")
 
 
 def version(distribution: str) -> str:
