@@ -8,11 +8,7 @@ import numpy as np
 from .utils.optional import require
 
 Kind = Literal["classification", "binary", "regression"]
-KINDS: dict[str, Kind] = {
-    "digits": "classification",
-    "cancer": "binary",
-    "diabetes": "regression",
-}
+KINDS: dict[str, Kind] = {"digits": "classification", "cancer": "binary", "diabetes": "regression"}
 
 
 @dataclass(frozen=True)
@@ -52,36 +48,23 @@ def load(name: str, *, test_size: float = 0.2, seed: int = 0) -> Split:
     if name not in KINDS:
         raise ValueError(f"name: expected one of {', '.join(KINDS)}, got {name!r}")
     kind = KINDS[name]
-    bundled = require("sklearn.datasets", "train")
-    reader = {"cancer": "load_breast_cancer"}.get(name, f"load_{name}")
+    bundled, names = require("sklearn.datasets", "train"), {"cancer": "breast_cancer"}
     options = {"scaled": False} if name == "diabetes" else {}
-    data = getattr(bundled, reader)(**options)
+    data = getattr(bundled, f"load_{names.get(name, name)}")(**options)
 
     cut = require("sklearn.model_selection", "train").train_test_split
     classes = data.target if kind != "regression" else None
     parts = cut(data.data, data.target, test_size=test_size, random_state=seed, stratify=classes)
     x_train, x_test, y_train, y_test = parts
     mean, scale = (0.0, 16.0) if name == "digits" else (x_train.mean(0), x_train.std(0))
-    x_train, x_test = ((x - mean) / scale for x in (x_train, x_test))
-
-    target_mean, target_scale = 0.0, 1.0
+    x_train, x_test = (((x - mean) / scale).astype(np.float32) for x in (x_train, x_test))
+    mean, scale = (y_train.mean(), y_train.std()) if kind == "regression" else (0.0, 1.0)
     if kind == "classification":
         y_train, y_test = y_train.astype(np.int64), y_test.astype(np.int64)
     else:
-        if kind == "regression":
-            target_mean, target_scale = float(y_train.mean()), float(y_train.std())
         y_train, y_test = (
-            ((y - target_mean) / target_scale).astype(np.float32)[:, None]
-            for y in (y_train, y_test)
+            ((y - mean) / scale).astype(np.float32)[:, None] for y in (y_train, y_test)
         )
-    return Split(
-        name=name,
-        kind=kind,
-        x_train=x_train.astype(np.float32),
-        y_train=y_train,
-        x_test=x_test.astype(np.float32),
-        y_test=y_test,
-        class_names=tuple(map(str, getattr(data, "target_names", ()))),
-        target_mean=target_mean,
-        target_scale=target_scale,
-    )
+    class_names = tuple(map(str, getattr(data, "target_names", ())))
+    arrays = (x_train, y_train, x_test, y_test)
+    return Split(name, kind, *arrays, class_names, float(mean), float(scale))

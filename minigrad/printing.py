@@ -1,21 +1,16 @@
 """The text of a tensor: PyTorch's choice of notation, widths, line breaks and ellipses."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import numpy as np
 
 THRESHOLD, EDGE, LINE = 1000, 3, 80  # PyTorch's defaults: summarize above, items kept, columns
 
 
-def format_tensor(array: np.ndarray, suffixes: Sequence[str] = ()) -> str:
+def format_tensor(array: np.ndarray, suffixes=()) -> str:
     """The repr of a tensor that holds `array` (any shape; float, integer or bool), as PyTorch
     writes it. `size=` and `dtype=` are added where PyTorch adds them; `suffixes`, such as
     `requires_grad=True`, follow in the order given."""
-    notes = []
     implied = {"float32", "int64", "bool"} if array.size else {"float32"}
-    if array.size == 0 and array.ndim != 1:
-        notes.append(f"size={array.shape}")
+    notes = [f"size={array.shape}"] if array.size == 0 and array.ndim != 1 else []
     if array.dtype.name not in implied:
         notes.append(f"dtype=minigrad.{array.dtype.name}")
 
@@ -29,15 +24,14 @@ def format_tensor(array: np.ndarray, suffixes: Sequence[str] = ()) -> str:
     return text + ")"
 
 
-def _body(array: np.ndarray, indent: int) -> str:
+def _body(array, indent):
     shown = array
-    if array.size > THRESHOLD:
-        for axis, length in enumerate(array.shape):
-            if length > 2 * EDGE:
-                shown = np.take(shown, [*range(EDGE), *range(-EDGE, 0)], axis)
+    for axis, length in enumerate(array.shape):
+        if array.size > THRESHOLD and length > 2 * EDGE:
+            shown = np.take(shown, [*range(EDGE), *range(-EDGE, 0)], axis)
     show, width = _notation(shown)
 
-    def nest(values: Any, lengths: tuple[int, ...], indent: int) -> str:
+    def nest(values, lengths, indent):
         if not lengths:
             return show(values)
         parts = [nest(value, lengths[1:], indent + 1) for value in values]
@@ -52,7 +46,7 @@ def _body(array: np.ndarray, indent: int) -> str:
     return nest(shown.tolist(), array.shape, indent)
 
 
-def _notation(array: np.ndarray) -> tuple[Callable[[Any], str], int]:
+def _notation(array):
     """How to write one element, and the width all are padded to. Zeros, infinities and NaN have
     no say in either: PyTorch looks at the other values only."""
     counted, notation = array.ravel(), "{}"

@@ -55,20 +55,20 @@ def load(path: str | PathLike) -> Any:
     except ModuleNotFoundError:
         raise
     except Exception as error:  # whatever a reader raises, it means one thing to the caller
-        raise ValueError(
-            f"{fspath(path)} is not a complete safetensors or .npz file of tensors: {error}"
-        ) from error
+        expected = "a complete safetensors or .npz file of tensors"
+        raise ValueError(f"{fspath(path)} is not {expected}: {error}") from error
 
 
 def _read_npz(path):
+    arrays, structure = {}, None
     with zipfile.ZipFile(path) as file:
-        names = [name for name in file.namelist() if name != _STRUCTURE]
-        structure = file.read(_STRUCTURE) if len(names) < len(file.namelist()) else None
-        arrays = {}
-        for name in names:
+        for name in file.namelist():
             with file.open(name) as member:
-                arrays[name.removesuffix(".npy")] = read_array(member, allow_pickle=False)
-        return arrays, structure
+                if name == _STRUCTURE:
+                    structure = member.read()
+                else:
+                    arrays[name.removesuffix(".npy")] = read_array(member, allow_pickle=False)
+    return arrays, structure
 
 
 def _read_safetensors(path):
@@ -94,9 +94,8 @@ def _pack(value, name, arrays):
         return {kind: [_pack(v, f"{name}.{i}", arrays) for i, v in enumerate(value)]}
     if value is None or isinstance(value, str | int | float):
         return value
-    raise TypeError(
-        f"state: expected tensors, numbers, strings or None, got {type(value).__name__} at {name!r}"
-    )
+    found = f"{type(value).__name__} at {name!r}"
+    raise TypeError(f"state: expected tensors, numbers, strings or None, got {found}")
 
 
 def _unpack(value, arrays):
