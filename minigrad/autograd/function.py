@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from functools import partial
 
 import numpy as np
 
@@ -13,7 +14,7 @@ class Context:
     """What forward leaves for backward: saved tensors, any attribute, and which inputs matter."""
 
     def __init__(self, needs_input_grad):
-        self.needs_input_grad, self._saved = needs_input_grad, ()
+        self.needs_input_grad, self._saved, self._constant = needs_input_grad, (), ()
 
     def save_for_backward(self, *tensors):
         """Keep inputs or outputs (or None) for backward, which reads them as saved_tensors."""
@@ -24,67 +25,49 @@ class Context:
         return tuple(t() if callable(t) else t for t in self._saved)
 
     def mark_non_differentiable(self, *tensors):
-        self.non_differentiable = tensors
-
-    non_differentiable: tuple = ()
-
-
-class _Parts:
-    """The gradients of some of a call's outputs, adding up on their way to its node."""
-
-    base = None
-
-    def __init__(self, parts, shape, dtype):
-        self.parts, self.shape, self.dtype = parts, shape, dtype
-
-    def __add__(self, other):
-        parts = {i: self.parts.get(i, 0) + g for i, g in other.parts.items()}
-        return _Parts(self.parts | parts, self.shape, self.dtype)
+        self._constant = tensors
 
 
 class _Output:
-    """The operation that made output number `position` out of a call."""
+    """The operation that made output number `position` out of a call with `count` outputs."""
 
-    def __init__(self, name, position, call):
-        self.name, self.position, self.shape, self.dtype = name, position, call.shape, call.dtype
+    def __init__(self, name, position, count):
+        self.name, self.position, self.count = name, position, count
 
     def gradients(self, g, values, parents):
-        return [_Parts({self.position: g}, self.shape, self.dtype)]
+        parts = np.zeros(self.count, object)  # what other outputs add on the way to the call's node
+        parts[self.position] = g
+        return [parts]
 
 
 class _Call:
     """One call of a Function: its node runs the user's backward once, for all inputs."""
 
-    def __init__(self, function, context, tensor, outputs):
+    def __init__(self, function, context, outputs):
         self.name, self.backward, self.context = function.__name__, function.backward, context
-        self.wrap, self.specs = tensor.wrap, [(o.array.shape, o.array.dtype) for o in outputs]
+        self.wrap, self.specs = outputs[0].wrap, [(o.array.shape, o.array.dtype) for o in outputs]
 
     def gradients(self, g, values, parents):
-        parts = [g.parts.get(i) for i in range(len(self.specs))]
-        recorded = any(hasattr(part, "node") for part in parts)
+        recorded = any(hasattr(part, "node") for part in g)
         given = [
-            part if hasattr(part, "node") else self.wrap(np.zeros(*spec) if part is None else part)
-            for part, spec in zip(parts, self.specs, strict=True)
-        ]
+            part if hasattr(part, "node")
+            else self.wrap(part if hasattr(part, "shape") else np.zeros(*spec))
+            for part, spec in zip(g, self.specs, strict=True)
+        ]  # fmt: skip
         results = self.backward(self.context, *given)
         results = results if isinstance(results, tuple) else (results,)
-        while len(results) > len(parents) and results[-1] is None:
-            results = results[:-1]
-        if len(results) != len(parents):
-            raise RuntimeError(
-                f"function {self.name}Backward returned an incorrect number of gradients (expected "
-                f"{len(parents)}, got {len(results)})"
-            )
-        results = [r if p is not None else None for r, p in zip(results, parents, strict=True)]
-        for i, (result, parent) in enumerate(zip(results, parents, strict=True)):
-            if result is not None and result.array.shape != parent.shape:
-                raise RuntimeError(
-                    f"function {self.name}Backward returned an invalid gradient at index {i} - got "
-                    f"{list(result.shape)} but expected shape compatible with {list(parent.shape)}"
-                )
-        if recorded:
-            return results
-        return [r if r is None else r.array.view() for r in results]  # views: the user may keep it
+        fault, n = f"function {self.name}Backward returned an in", len(parents)
+        if len(results) < n or any(result is not None for result in results[n:]):
+            numbers = f"(expected {n}, got {len(results)})"
+            raise RuntimeError(f"{fault}correct number of gradients {numbers}")
+        found = [None] * n
+        for i, (result, parent) in enumerate(zip(results, parents, strict=False)):
+            if result is not None and parent is not None:
+                if result.array.shape != parent.shape:
+                    shapes = f"got {list(result.shape)} but expected {list(parent.shape)}"
+                    raise RuntimeError(f"{fault}valid gradient at index {i} - {shapes}")
+                found[i] = result if recorded else result.array.view()  # the user may keep it
+        return found
 
 
 class Function:
@@ -120,34 +103,26 @@ class Function:
 
     @classmethod
     def _record(cls, ctx, parents, args, outputs):
+        arrays, wrap = [o.array for o in outputs], outputs[0].wrap
+        stamps = [(t.version, t.version[0]) for t in ctx._saved if t is not None]
         call = Node(
-            _Call(cls, ctx, outputs[0], outputs),
-            parents,
-            (ctx,),
-            [(t.version, t.version[0]) for t in ctx._saved if t is not None],
-            outputs[0].array,
+            _Call(cls, ctx, outputs), parents, (ctx,), stamps, np.empty(len(arrays), object)
         )
-        alive, wrap = weakref.ref(call), outputs[0].wrap
+        alive = weakref.ref(call)
 
-        def restored(t, i):
+        def output_node(i, call):
+            return Node(_Output(cls.__name__, i, len(arrays)), (call,), (), (), arrays[i])
+
+        def restored(i):
             """A saved output, made again when asked for: holding its node would be a cycle."""
-            array = t.array
+            call = alive() if is_grad_enabled() else None
+            return wrap(arrays[i], call and output_node(i, call))
 
-            def make():
-                node = alive() if is_grad_enabled() else None
-                return wrap(array, node and output_node(i, node, array))
-
-            return make
-
-        def output_node(i, call, array):
-            return Node(_Output(cls.__name__, i, call), (call,), (), (), array)
-
-        position = {id(o): i for i, o in enumerate(outputs)}
+        place = {id(o): i for i, o in enumerate(outputs)}
         ctx._saved = tuple(
-            restored(t, position[id(t)]) if id(t) in position else t for t in ctx._saved
+            partial(restored, place[id(t)]) if id(t) in place else t for t in ctx._saved
         )
-        fixed = {id(t) for t in ctx.non_differentiable}
-        ctx.non_differentiable = ()
+        fixed, ctx._constant = {id(t) for t in ctx._constant}, ()
         for i, out in enumerate(outputs):
             if id(out) not in fixed and out.array.dtype.kind == "f":
-                out.node = output_node(i, call, out.array)
+                out.node = output_node(i, call)
