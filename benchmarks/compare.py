@@ -3,8 +3,8 @@
 Every rival's result is checked before it is timed; rounds of all rivals alternate, so that a noisy
 machine hits all alike; figures are medians. Losses run forward and backward with a fresh gradient,
 float32, reduction "mean", all cores; training steps on one core each, where small matrices are
-fastest. `kernel` is the fused kernel alone, writing into a new buffer. --write puts the table and
-the machine into benchmarks/results/compare.md.
+fastest. `kernel` is the fused kernel alone, writing into a new buffer; `compiled` is the step
+through minigrad.compile. --write puts the table and the machine into benchmarks/results/compare.md.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def step_rivals(batch, inputs, hidden, classes):
     shapes = [(hidden, inputs), (hidden,), (classes, hidden), (classes,)]
     weights = [rng.standard_normal(s, np.float32) * 0.1 for s in shapes]
 
-    def make(m):
+    def make(m, wrap=lambda step: step):
         nn = m.nn
         model = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, classes))
         with m.no_grad():
@@ -90,17 +90,25 @@ def step_rivals(batch, inputs, hidden, classes):
         loss, optimizer = nn.CrossEntropyLoss(), m.optim.Adam(model.parameters(), lr=1e-3)
         tx, ty = m.tensor(x), m.tensor(y)
 
-        def run():
+        @wrap
+        def step(x, y):
             optimizer.zero_grad()
-            loss(model(tx), ty).backward()
+            loss(model(x), y).backward()
             optimizer.step()
+
+        def run():
+            step(tx, ty)
 
         def result():
             return np.concatenate([p.detach().numpy().ravel() for p in model.parameters()])
 
         return run, result
 
-    return {"minigrad": make(mg), "PyTorch eager": make(torch)}
+    return {
+        "minigrad": make(mg),
+        "compiled": make(mg, mg.compile),
+        "PyTorch eager": make(torch),
+    }
 
 
 def timed(run, calls):
@@ -130,9 +138,9 @@ def measure(rivals, seconds):
 
 
 def row(label, medians):
-    ratio = medians["PyTorch eager"] / medians["minigrad"]
-    cells = [f"{medians[n] * 1e6:.1f}" if n in medians else "" for n in
-             ("kernel", "minigrad", "PyTorch eager")]  # fmt: skip
+    ratio = medians["PyTorch eager"] / medians.get("compiled", medians["minigrad"])
+    columns = "kernel", "minigrad", "compiled", "PyTorch eager"
+    cells = [f"{medians[n] * 1e6:.1f}" if n in medians else "" for n in columns]
     return f"| {label} | {' | '.join(cells)} | {ratio:.1f} |"
 
 
@@ -158,8 +166,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=2.0, help="per row (2)")
     options = parser.parse_args()
     lines = [
-        "| forward + backward, µs | kernel | minigrad | PyTorch eager | PyTorch / minigrad |",
-        "|---|---|---|---|---|",
+        "| µs | kernel | minigrad | compiled | PyTorch eager | PyTorch / best of minigrad |",
+        "|---|---|---|---|---|---|",
     ]
     cells = [(name, shape) for name, shapes in LOSS_SIZES.items() for shape in shapes]
     for name, shape in tqdm(cells, desc="losses"):

@@ -50,6 +50,7 @@ from .random import (
     randperm,
     seed,
 )  # fmt: skip
+from .recording import compile
 from .serialization import load, save
 from .tensor import FUNCTIONS as _FUNCTIONS
 from .tensor import Size, Tensor, device

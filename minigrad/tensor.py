@@ -14,6 +14,7 @@ from .autograd import graph
 from .autograd.graph import Node, is_grad_enabled
 from .ops import OPERATIONS, Op, elementwise, index, op
 from .printing import format_tensor
+from .tape import active_tape, raw, refuse, run
 
 # Other names PyTorch, NumPy and the array API standard know an operation by.
 ALIASES = {
@@ -41,14 +42,14 @@ class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
     `array` is the NumPy array underneath, which library code may read and write; `node` its place
-    in the graph (None: no gradient needed); `grad` the gradient that `backward()` collects, a
-    Tensor or None. Make one with `minigrad.tensor(data)`; `Tensor(array)` wraps without a copy.
+    in the graph (None: no gradient needed). Make one with `minigrad.tensor(data)`;
+    `Tensor(array)` wraps without a copy.
     """
 
-    __slots__ = ("__weakref__", "array", "grad", "node", "version", "view_of")
+    __slots__ = ("__weakref__", "_grad", "array", "node", "version", "view_of")
 
     array: Any
-    grad: Tensor | None
+    _grad: Tensor | None
     node: Node | None
     # A counter of in-place changes, shared with every Tensor on the same memory.
     version: list[int]
@@ -67,7 +68,10 @@ class Tensor:
                 "minigrad.tensor(data) converts lists and numbers"
             )
         dtypes.as_dtype(array.dtype, "array")
-        self.array, self.grad, self.node, self.version, self.view_of = array, None, None, [0], None
+        self.array, self._grad, self.node, self.version, self.view_of = array, None, None, [0], None
+        tape = active_tape()
+        if tape is not None:
+            tape.made(array)
         if requires_grad:
             self.requires_grad_()
 
@@ -76,7 +80,7 @@ class Tensor:
         """A Tensor from an array we made: no checks. Numbers, as NumPy reduces to, become 0-d."""
         t = _new(Tensor)
         t.array = array if type(array) is np.ndarray else np.asarray(array)
-        t.grad, t.node, t.version, t.view_of = None, node, [0], None
+        t._grad, t.node, t.version, t.view_of = None, node, [0], None
         return t
 
     @staticmethod
@@ -142,15 +146,41 @@ class Tensor:
     @property
     def data(self):
         """The same memory outside the graph; changes made through it go unnoticed by it."""
-        return Tensor.wrap(self.array)
+        return Tensor.wrap(raw(self))
 
     @data.setter
     def data(self, new):
+        if new.array is not self.array:
+            refuse("it gives a tensor other memory (.data = ...); change it in place")
         self.array = new.array
         if self.node is not None and self.is_leaf:
             self.node = Node.leaf(self)
 
     # --- autograd -----------------------------------------------------------------------------
+
+    @property
+    def grad(self):
+        """The gradient that backward() collects, a Tensor of this shape and dtype, or None."""
+        tape = active_tape()
+        if tape is not None:
+            tape.read_gradient(self)
+        return self._grad
+
+    @grad.setter
+    def grad(self, new):
+        if new is not None:
+            if not isinstance(new, Tensor):
+                raise TypeError(f"grad: expected a Tensor or None, got {type(new).__name__}")
+            if (new.array.shape, new.array.dtype) != (self.array.shape, self.array.dtype):
+                raise RuntimeError(
+                    f"grad: expected shape {tuple(self.shape)} and dtype {self.dtype} as the "
+                    f"tensor has, got {tuple(new.shape)} and {new.dtype}"
+                )
+        tape = active_tape()
+        if tape is not None:
+            tape.write_gradient(self)
+            run(_set_gradient, self, raw(new))
+        self._grad = new
 
     @property
     def requires_grad(self):
@@ -205,13 +235,21 @@ class Tensor:
 
     def detach(self):
         """The same memory outside the graph."""
-        t = Tensor.wrap(self.array)
+        t = Tensor.wrap(raw(self))
         t.version = self.version
         return t
 
     def detach_(self):
         self.node = self.view_of = None
         return self
+
+    def _value(self):
+        """The array, for those who look at its numbers: a replay could not repeat that."""
+        refuse(
+            "it reads the value of a tensor (item, tolist, numpy, bool, float, int, print); return "
+            "the tensor and read it afterwards"
+        )
+        return self.array
 
     def _follow_base(self):
         """A view whose base was changed in place takes its place behind the base's new node."""
@@ -232,7 +270,8 @@ class Tensor:
         before = self
         if recorded:
             self._check_may_change()
-            before = Tensor.wrap(self.array.copy(), self.node)  # what formulas read must not move
+            # What formulas read must not move.
+            before = Tensor.wrap(run(np.array, raw(self)), self.node)
         out = function(before, *args)
         if out.array.shape != self.array.shape:
             raise RuntimeError(
@@ -261,7 +300,7 @@ class Tensor:
 
     def _store(self, where, value):
         try:
-            self.array[where] = value
+            run(_assign, raw(self), where, value, self.version)
         except ValueError as error:
             if self.array.flags.writeable:
                 raise RuntimeError(f"shape mismatch: {error}") from None
@@ -269,7 +308,6 @@ class Tensor:
                 "unsupported operation: this tensor's memory is read-only, or one element of it "
                 "stands for several (expand); clone() the tensor before changing it"
             ) from None
-        self.version[0] += 1
 
     def _take_node(self, node):
         if self.view_of is None:
@@ -287,10 +325,10 @@ class Tensor:
             raise RuntimeError(
                 f"a Tensor with {self.numel()} elements cannot be converted to Scalar"
             )
-        return self.array.item()
+        return self._value().item()
 
     def tolist(self):
-        return self.array.tolist()
+        return self._value().tolist()
 
     def numpy(self, *, force=False):
         """The array itself (shared memory). A Tensor in the graph must be detached, or forced."""
@@ -299,7 +337,7 @@ class Tensor:
                 "Can't call numpy() on Tensor that requires grad. "
                 "Use tensor.detach().numpy() instead."
             )
-        return self.array
+        return self._value()
 
     def __array__(self, dtype=None, copy=None):
         return np.array(self.numpy(), dtype=dtype, copy=copy)
@@ -316,7 +354,7 @@ class Tensor:
             return function(*(x if isinstance(x, Tensor) else _constant(x) for x in inputs))
         if any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
             raise TypeError(f"np.{ufunc.__name__} has no gradient here; detach() the tensor first")
-        arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
+        arrays = [x._value() if isinstance(x, Tensor) else x for x in inputs]
         return Tensor.wrap(ufunc(*arrays, **kwargs))
 
     def __record__(self, operation, args):
@@ -338,17 +376,17 @@ class Tensor:
                 "Boolean value of Tensor with "
                 f"{'more than one value' if self.array.size else 'no values'} is ambiguous"
             )
-        return bool(self.array.item())
+        return bool(self._value().item())
 
     def __float__(self):
         if self.array.size != 1:
             raise ValueError("only one element tensors can be converted to Python scalars")
-        return float(self.array.item())
+        return float(self._value().item())
 
     def __int__(self):
         if self.array.size != 1:
             raise ValueError("only one element tensors can be converted to Python scalars")
-        return int(self.array.item())
+        return int(self._value().item())
 
     def __index__(self):
         if self.array.size != 1 or self.array.dtype.kind == "f":
@@ -368,7 +406,7 @@ class Tensor:
             suffixes.append(f"grad_fn={self.grad_fn!r}")
         elif self.requires_grad:
             suffixes.append("requires_grad=True")
-        return format_tensor(self.array, suffixes)
+        return format_tensor(self._value(), suffixes)
 
     def __format__(self, spec):
         if self.ndim == 0 and type(self) is Tensor:
@@ -415,7 +453,7 @@ class Tensor:
         if is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
             self._change(index.assign, value, key)
         else:
-            self._store(key, value.array if isinstance(value, Tensor) else value)
+            self._store(key, raw(value))
 
     def to(self, *args, dtype=None, device=None, non_blocking=False, copy=False):
         """In another dtype: to(dtype), to("cpu"), to(other); itself if nothing changes."""
@@ -456,7 +494,7 @@ class Tensor:
         return self.copy_(0)
 
     def new_tensor(self, data):
-        return Tensor.wrap(np.array(_constant(data), self.dtype))
+        return Tensor(np.array(_constant(data), self.dtype))
 
 
 _new = Tensor.__new__
@@ -501,7 +539,9 @@ def _as_index(key):
             raise IndexError(
                 f"tensors used as indices must be integer or bool tensors, got {key.dtype}"
             )
-        return key.array
+        if key.array.dtype.kind == "b":
+            refuse("the shape of x[mask] depends on values; use where()")
+        return raw(key)
     return np.asarray(key, dtype=None if key else np.int64) if isinstance(key, list) else key
 
 
@@ -531,11 +571,13 @@ def apply(operation: Op, args: tuple) -> Tensor:
     arity = operation.arity
     inputs, arrays, parents, needed = args[:arity], [], [], False
     # simple: one float dtype, and numbers. No dtype yet is False: NumPy takes None for float64.
-    dtype, simple = False, True
+    dtype, simple, tape = False, True, active_tape()
     for x in inputs:
         if isinstance(x, Tensor):
             if x.view_of is not None:
                 x._follow_base()
+            if tape is not None:
+                tape.capture(x)
             array, node = x.array, x.node
             if node is not None:
                 needed = True
@@ -551,16 +593,19 @@ def apply(operation: Op, args: tuple) -> Tensor:
             arrays.append(x)
             parents.append(None)
     if operation.promote is not None and not (simple and dtype in _FLOATS):
-        arrays = _promote(operation, arrays)
+        arrays = [*run(_promote, operation, tuple(arrays))]
     try:
-        out = operation.forward(*arrays, *args[arity:])
+        if tape is None:
+            out = operation.forward(*arrays, *args[arity:])
+        else:
+            out = run(operation.compute, *arrays, *args[arity:])
     except (ValueError, TypeError) as error:
         raise _as_pytorch(operation, arrays, error) from None
     except AttributeError:
         raise _no_tensor(operation, inputs) from None
     result = _new(Tensor)  # Tensor.wrap, without the call
     result.array = out if type(out) is np.ndarray else np.asarray(out)
-    result.grad, result.node, result.version, result.view_of = None, None, [0], None
+    result._grad, result.node, result.version, result.view_of = None, None, [0], None
     if needed and operation.differentiable and is_grad_enabled() and result.array.dtype in _FLOATS:
         out_read, kept, dropped = operation.reads(tuple([p is not None for p in parents]))
         stamps = [(result.version, 0)] if out_read else []
@@ -590,7 +635,7 @@ def _operand(operation, x):
     return x.array if isinstance(x, Tensor) else x
 
 
-def _promote(operation, arrays):
+def _promote(operation, arrays) -> tuple:
     """The inputs in the dtype of the result; numbers among floats stay, NumPy casts them itself."""
     kinds = {x.dtype for x in arrays if isinstance(x, np.ndarray)}
     mode = operation.promote
@@ -603,7 +648,7 @@ def _promote(operation, arrays):
                 + " != ".join(str(x.dtype) for x in arrays if x is not None)
             )
         return arrays
-    first = arrays[:1] if mode == "where" else []
+    first = arrays[:1] if mode == "where" else ()
     rest = arrays[len(first) :]
     target = dtypes.result_type(*(rest[:1] if mode == "first" else rest))
     if mode == "float" and target.kind != "f":
@@ -613,7 +658,7 @@ def _promote(operation, arrays):
     ):
         raise RuntimeError(f"{operation.name}(): not implemented for bool; convert with .int()")
     keep = _NUMBERS if target.kind == "f" and any(isinstance(x, np.ndarray) for x in rest) else ()
-    return first + [
+    return *first, *[
         x if x is None or isinstance(x, keep) else np.asarray(x).astype(target, copy=False)
         for x in rest
     ]
@@ -640,6 +685,15 @@ def _as_pytorch(operation, arrays, error):
 
 
 # --- what in-place changes of views and casts are made of ---------------------------------------
+
+
+def _assign(array, where, value, version):
+    array[where] = value
+    version[0] += 1
+
+
+def _set_gradient(tensor, array):
+    tensor._grad = None if array is None else Tensor.wrap(array)
 
 
 @op(lambda g: g)

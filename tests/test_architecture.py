@@ -24,19 +24,21 @@ PACKAGES = {name.removesuffix(".__init__") for name in FILES if name.endswith(".
 # Room -> the rooms it may import. Below each other on the page as in the drawing.
 ALLOWED = {
     "quiet": set(),
+    "tape": set(),
     "printing": set(),
     "dtypes": set(),
     "cuda": set(),
     "kernels": set(),
-    "autograd": {"quiet"},
-    "ops": {"quiet", "kernels"},
-    "tensor": {"autograd", "ops", "dtypes", "printing"},
+    "autograd": {"quiet", "tape"},
+    "ops": {"quiet", "tape", "kernels"},
+    "tensor": {"autograd", "tape", "ops", "dtypes", "printing"},
+    "recording": {"autograd", "tape", "tensor", "quiet"},
     "creation": {"tensor", "dtypes", "ops", "quiet"},
     "random": {"creation", "tensor", "dtypes"},
     "utils": {"tensor", "creation", "random", "ops"},
     "serialization": {"tensor", "utils"},
-    "nn": {"tensor", "creation", "random", "autograd", "dtypes", "ops", "kernels"},
-    "optim": {"tensor", "autograd", "kernels"},
+    "nn": {"tensor", "tape", "creation", "random", "autograd", "dtypes", "ops", "kernels"},
+    "optim": {"tensor", "tape", "autograd", "kernels"},
     "datasets": {"utils"},
 }
 

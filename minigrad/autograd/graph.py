@@ -15,11 +15,12 @@ import inspect
 import itertools
 import weakref
 from contextvars import ContextVar
-from operator import attrgetter
+from operator import add, attrgetter, iadd
 
 import numpy as np
 
 from ..quiet import quiet
+from ..tape import active_tape, refuse, run
 
 _birth = itertools.count().__next__
 _by_birth = attrgetter("birth")
@@ -196,6 +197,9 @@ def walk(roots, retain, lift=None, targets=None):
     saved value: given, the formulas run on Tensors and are recorded.
     """
     order = newest_first(roots)
+    tape = active_tape()
+    if tape is not None:
+        tape.walked.update(order)
     useful = None if targets is None else _leading_to(targets, order)
     pending, owned, kept = dict(roots), set(), targets or ()
     found = {}
@@ -218,28 +222,32 @@ def walk(roots, retain, lift=None, targets=None):
             sources = (node, *node.parents)
             lifted = [lift(v, n) for v, n in zip(values, sources, strict=False)]
             values = (*lifted, *values[len(sources) :])  # options follow the inputs, as they are
-        for parent, d in zip(parents, op.gradients(g, values, parents), strict=True):
+        for parent, d in zip(parents, run(op.gradients, g, values, parents), strict=True):
             if d is None:
                 continue
             fresh = lift is None and d is not g and d.base is None
             if d.shape != parent.shape:
-                d, fresh = unbroadcast(d, parent.shape), True
+                d, fresh = run(unbroadcast, d, parent.shape), True
             if d.dtype is not parent.dtype and d.dtype != parent.dtype:
-                d, fresh = d.astype(parent.dtype), True
+                d, fresh = run(_cast, d, parent.dtype), True
             before = pending.get(parent)
             if before is None:
                 pending[parent] = d
                 if fresh:
                     owned.add(parent)
             elif lift is None and parent in owned:
-                pending[parent] += d  # in place, unless it is a number
+                pending[parent] = run(iadd, before, d)  # in place, unless it is a number
             else:
-                pending[parent] = before + d
+                pending[parent] = run(add, before, d)
                 owned.add(parent)
         if node.stamps and not retain:  # a formula that reads no Tensor can run again
             node.values, node.stamps = None, ()
     found.update(pending)  # what is left: leaves
     return found, owned
+
+
+def _cast(g, dtype):
+    return g.astype(dtype, copy=False)
 
 
 def unbroadcast(g, shape):
@@ -280,12 +288,14 @@ def _first_gradients(outputs, gradients, create_graph):
                 f"shape of {t.array.shape}."
             )
         elif not create_graph:
-            g = g.array.astype(t.array.dtype, copy=False)
-        pending[t.node] = pending[t.node] + g if t.node in pending else g
+            g = run(_cast, g.array, t.array.dtype)
+        pending[t.node] = run(add, pending[t.node], g) if t.node in pending else g
     return pending
 
 
 def _run(outputs, gradients, retain_graph, create_graph, targets=None):
+    if create_graph:
+        refuse("create_graph differentiates the backward pass itself")
     gradients = (None,) * len(outputs) if gradients is None else gradients
     pending = _first_gradients(outputs, gradients, create_graph)
     retain = create_graph if retain_graph is None else retain_graph
@@ -320,12 +330,23 @@ def backward(
         if tensor is None:
             continue
         if create_graph:
-            tensor.grad = g if tensor.grad is None else tensor.grad + g
-        elif tensor.grad is not None:
-            tensor.grad.array[...] += g
-            tensor.grad.version[0] += 1
-        else:
-            tensor.grad = tensor.wrap(g if node in owned else np.array(g))
+            tensor._grad = g if tensor._grad is None else tensor._grad + g
+            continue
+        tape = active_tape()
+        if tape is not None:
+            tape.read_gradient(tensor)
+        run(_collect, tensor, g, node in owned)
+
+
+def _collect(tensor, g, owned):
+    """Add to the gradient of a leaf; gives its array."""
+    grad = tensor._grad
+    if grad is None:
+        tensor._grad = grad = tensor.wrap(g if owned else np.array(g))
+    else:
+        grad.array[...] += g
+        grad.version[0] += 1
+    return grad.array
 
 
 def grad(
@@ -356,7 +377,7 @@ def grad(
     for t in inputs:
         g = found.get(t.node)
         if g is not None and not create_graph:
-            g = t.wrap(g if t.node in owned else np.array(g))
+            g = t.wrap(g if t.node in owned else run(np.array, g))
             owned.discard(t.node)  # the same input asked for twice gets two arrays
         results.append(g)
     return tuple(results)

@@ -11,6 +11,7 @@ from .. import dtypes
 from ..kernels import LOSSES, cpu, special
 from ..ops import elementwise, linalg, op, reduce
 from ..random import stream
+from ..tape import raw, refuse, run
 from ..tensor import FUNCTIONS, Tensor, _public, apply, is_grad_enabled
 
 relu, sigmoid, tanh, softmax, log_softmax = (
@@ -52,8 +53,12 @@ def dropout(input, p=0.5, training=True, *, generator=None):
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0:
         return input
-    kept = stream(generator).random(input.shape, np.float32) >= p
-    return input * Tensor.wrap(kept.astype(input.dtype) * (1 / (1 - p) if p < 1 else 0.0))
+    return input * Tensor.wrap(run(_dropout_mask, input.array.shape, input.dtype, p, generator))
+
+
+def _dropout_mask(shape, dtype, p, generator):
+    kept = stream(generator).random(shape, np.float32) >= p
+    return kept.astype(dtype) * (1 / (1 - p) if p < 1 else 0.0)
 
 
 def embedding(input, weight, padding_idx=None):
@@ -62,11 +67,7 @@ def embedding(input, weight, padding_idx=None):
         raise RuntimeError(f"embedding: expected integer indices, got {input.dtype}")
     if weight.ndim != 2:
         raise RuntimeError(f"'weight' must be 2-D, got shape {tuple(weight.shape)}")
-    if input.array.size and not 0 <= input.array.min() <= input.array.max() < len(weight):
-        raise IndexError(
-            f"embedding: index out of range: indices run from {input.array.min()} to "
-            f"{input.array.max()}, the table has {len(weight)} rows"
-        )
+    run(_check_indices, raw(input), len(weight))
     if padding_idx is not None and not -len(weight) <= padding_idx < len(weight):
         raise AssertionError(
             f"Padding_idx must be within num_embeddings: got {padding_idx} for {len(weight)} rows"
@@ -76,6 +77,14 @@ def embedding(input, weight, padding_idx=None):
         return rows
     padding = (input == padding_idx % len(weight)).unsqueeze(-1)
     return FUNCTIONS["where"](padding, rows.detach(), rows)
+
+
+def _check_indices(indices, rows):
+    if indices.size and not 0 <= indices.min() <= indices.max() < rows:
+        raise IndexError(
+            f"embedding: index out of range: indices run from {indices.min()} to {indices.max()}, "
+            f"the table has {rows} rows"
+        )
 
 
 def _normalize(input, mean, var, weight, bias, eps):
@@ -118,30 +127,38 @@ def batch_norm(
                 f"{list(input.shape)}"
             )
         mean, var = input.mean(dims, True), input.var(dims, correction=0, keepdim=True)
-        for running, batch in (
-            (running_mean, mean.array),
-            (running_var, var.array * (n / (n - 1))),
-        ):
-            if running is not None:
-                running.array[...] += momentum * (batch.reshape(-1) - running.array)
-                running.version[0] += 1
+        if running_mean is not None:
+            run(_move, running_mean, mean.array, momentum)
+            run(_move, running_var, var.array, momentum, n / (n - 1))
     else:
         mean, var = running_mean.reshape(shape), running_var.reshape(shape)
     weight = None if weight is None else weight.reshape(shape)
     return _normalize(input, mean, var, weight, None if bias is None else bias.reshape(shape), eps)
 
 
+def _move(running, batch, momentum, scale=1.0):
+    """Move a running statistic towards the batch's."""
+    running.array[...] += momentum * (batch.reshape(-1) * scale - running.array)
+    running.version[0] += 1
+
+
 def one_hot(tensor, num_classes=-1):
     """Class indices (...) as int64 rows (..., num_classes) with a single 1."""
     if tensor.dtype.kind not in "iu":
         raise RuntimeError(f"one_hot is only applicable to index tensors, got {tensor.dtype}")
-    classes = int(tensor.array.max()) + 1 if num_classes == -1 else num_classes
-    if tensor.array.size and not 0 <= tensor.array.min() <= tensor.array.max() < classes:
+    if num_classes == -1:
+        refuse("one_hot needs num_classes, or the shape of its result depends on values")
+        num_classes = int(tensor.array.max()) + 1
+    return Tensor.wrap(run(_one_hot, raw(tensor), num_classes))
+
+
+def _one_hot(indices, classes):
+    if indices.size and not 0 <= indices.min() <= indices.max() < classes:
         raise RuntimeError(
-            f"one_hot: class values must be in [0, {classes}), got {tensor.array.min()} to "
-            f"{tensor.array.max()}"
+            f"one_hot: class values must be in [0, {classes}), got {indices.min()} to "
+            f"{indices.max()}"
         )
-    return Tensor.wrap(np.eye(classes, dtype=np.int64)[tensor.array])
+    return np.eye(classes, dtype=np.int64)[indices]
 
 
 # --- losses -------------------------------------------------------------------------------------
@@ -272,7 +289,7 @@ def _pointwise(name, input, target, parameter, reduction, same_shape=False):
     input, target = _promoted(input, target)
     if input.array.dtype.kind != "f":
         raise RuntimeError(f"input: expected floating point values, got {input.dtype}")
-    fused = [] if input.requires_grad and is_grad_enabled() else None
+    fused = run(list) if input.requires_grad and is_grad_enabled() else None
     return apply(_OPS[name], (input, target, parameter, reduction, fused))
 
 
@@ -323,8 +340,14 @@ def binary_cross_entropy(
     reduction = _check_reduction(reduction, size_average, reduce)
     each = reduction if weight is None else "none"
     out = _pointwise("bce", input, target, (), each, same_shape=True)
-    if np.isnan(out.array.sum()):  # numbers outside [0, 1] always end in NaN: look for the cause
-        for name, x in (("input", input.array), ("target", target.array)):
+    run(_check_probabilities, out.array, input.array, target.array)
+    return out if weight is None else _weighted(out, weight, reduction)
+
+
+def _check_probabilities(out, input, target):
+    """Numbers outside [0, 1] always end in NaN: look for the cause."""
+    if np.isnan(out.sum()):
+        for name, x in (("input", input), ("target", target)):
             outside = ~((x >= 0) & (x <= 1))
             if outside.any():
                 position = np.unravel_index(outside.argmax(), outside.shape)
@@ -332,7 +355,6 @@ def binary_cross_entropy(
                     f"all elements of {name} should be between 0 and 1, got {x[position]} at "
                     f"position {tuple(map(int, position))}"
                 )
-    return out if weight is None else _weighted(out, weight, reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -347,7 +369,7 @@ def binary_cross_entropy_with_logits(
     if pos_weight is None:
         parameter = (1.0,)
     elif pos_weight.array.size == 1:
-        parameter = (pos_weight.array.item(),)
+        parameter = (run(np.ndarray.item, raw(pos_weight)),)
     else:
         parameter = (pos_weight.broadcast_to(input.shape).array,)
     each = reduction if weight is None else "none"
@@ -475,7 +497,7 @@ def cross_entropy(
     """
     reduction = _check_reduction(reduction, size_average, reduce)
     classes, rows = _check_cross_entropy(input, target, weight, label_smoothing)
-    weight = None if weight is None else weight.array
+    weight = raw(weight)
     if target.array.dtype.kind == "f":
         if ignore_index >= 0:
             raise RuntimeError("ignore_index is not supported for floating point target")
@@ -483,10 +505,10 @@ def cross_entropy(
         target = _classes_last(target, classes)
         count = len(target)
     else:
-        flat, count = _checked_classes(target, weight, classes, ignore_index)
+        flat, count = run(_checked_classes, raw(target), weight, classes, ignore_index)
         target = Tensor.wrap(flat)
     x = _classes_last(input, classes)
-    fused = [] if x.requires_grad and is_grad_enabled() else None
+    fused = run(list) if x.requires_grad and is_grad_enabled() else None
     options = (weight, ignore_index, label_smoothing, reduction, count, fused)
     out = apply(_cross_entropy, (x, target, *options))
     return out.reshape(rows) if reduction == "none" else out
@@ -494,10 +516,10 @@ def cross_entropy(
 
 def _checked_classes(target, weight, classes, ignore_index):
     """Class indices as a flat int64 array, and the weight of those that are not ignored."""
-    flat = np.ascontiguousarray(target.array, np.int64).reshape(-1)
+    flat = np.ascontiguousarray(target, np.int64).reshape(-1)
     bad, count = cpu.first_bad_class(flat, weight, classes, ignore_index)
     if bad >= 0:
-        position = tuple(map(int, np.unravel_index(bad, target.array.shape)))
+        position = tuple(map(int, np.unravel_index(bad, target.shape)))
         raise IndexError(
             f"target: class {flat[bad]} at position {position} is out of bounds for {classes} "
             f"classes; expected 0 to {classes - 1}, or ignore_index ({ignore_index})"
@@ -511,6 +533,12 @@ def _classes_last(input, classes):
     if rank > 2:
         input = input.permute(0, *range(2, rank), 1)
     return input if rank == 2 else input.reshape(-1, classes)
+
+
+def _kept_classes(y, ignore_index):
+    """Which rows are not to be ignored, and the classes with 0 for the others'."""
+    keep = y != ignore_index
+    return keep, np.where(keep, y, 0)
 
 
 def nll_loss(
@@ -527,10 +555,9 @@ def nll_loss(
     classes, rows = _check_cross_entropy(input, target, weight, 0.0)
     if target.dtype.kind == "f":
         raise RuntimeError(f"target: expected class indices, got {target.dtype}")
-    w, log_p = None if weight is None else weight.array, _classes_last(input, classes)
-    y, count = _checked_classes(target, w, classes, ignore_index)
-    keep = y != ignore_index
-    y = np.where(keep, y, 0)
+    w, log_p = raw(weight), _classes_last(input, classes)
+    y, count = run(_checked_classes, raw(target), w, classes, ignore_index)
+    keep, y = run(_kept_classes, y, ignore_index)
     picked = -log_p[np.arange(len(y)), y]
     picked = picked if weight is None else picked * weight[y]
     values = FUNCTIONS["where"](Tensor.wrap(keep), picked, 0.0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..autograd import no_grad
 from ..dtypes import as_dtype, float32, float64
+from ..tape import active_tape, refuse
 from ..tensor import Tensor
 
 _IncompatibleKeys = namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])
@@ -45,6 +46,9 @@ class Module:
         raise NotImplementedError(f'Module [{name}] is missing the required "forward" function')
 
     def __call__(self, *args, **kwargs):
+        tape = active_tape()
+        if tape is not None:
+            tape.require(f"{tape.constant(self)}.training is {self.training}")
         return self.forward(*args, **kwargs)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
@@ -195,6 +199,8 @@ class Module:
         """Put this module and all below it in training mode (or not)."""
         if not isinstance(mode, bool):
             raise ValueError(f"training mode is expected to be boolean, got {mode!r}")
+        if mode != self.training:
+            refuse("train() or eval() changes a module's mode; call it before the step")
         self.training = mode
         for child in self.children():
             child.train(mode)  # not by modules(): a child may override train()

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..tape import run
 from ..tensor import Tensor
 
 
@@ -16,7 +17,12 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
     parameters: Tensors, or one. Returns the norm before clipping, shape (). RuntimeError if it is
     NaN or infinite and `error_if_nonfinite`.
     """
-    grads, order = _grads(parameters), float(norm_type)
+    return Tensor.wrap(
+        run(_clip, _grads(parameters), max_norm, float(norm_type), error_if_nonfinite)
+    )
+
+
+def _clip(grads, max_norm, order, error_if_nonfinite):
     norms = [float(np.linalg.norm(grad.ravel(), order)) for grad in grads] or [0.0]
     total = np.linalg.norm(np.array(norms, np.result_type(np.float32, *grads)), order)
     if error_if_nonfinite and not np.isfinite(total):
@@ -25,10 +31,10 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
     if not scale >= 1:  # NaN goes through to the gradients
         for grad in grads:
             grad *= scale
-    return Tensor(np.asarray(total))
+    return np.asarray(total)
 
 
 def clip_grad_value_(parameters, clip_value: float) -> None:
     """Clip every gradient in place to [-clip_value, clip_value]; parameters: Tensors, or one."""
     for grad in _grads(parameters):
-        grad.clip(-clip_value, clip_value, out=grad)
+        run(np.clip, grad, -clip_value, clip_value, grad)

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..tape import repeated
+
 
 class LRScheduler:
     """Base class: a subclass defines get_lr(), the rates of `last_epoch`, one per group."""
@@ -19,7 +21,9 @@ class LRScheduler:
             if last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
             elif "initial_lr" not in group:
-                raise KeyError("'initial_lr' is not specified: load the optimizer's state to resume")
+                raise KeyError(
+                    "'initial_lr' is not specified: load the optimizer's state to resume"
+                )
         self.optimizer, self.last_epoch = optimizer, last_epoch
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self._first = True  # the constructor's step, which must not decay a resumed rate
@@ -34,6 +38,7 @@ class LRScheduler:
         """Return the rates now set, one per group."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
+    @repeated
     def step(self) -> None:
         """Go to the next epoch and set its rates."""
         self.last_epoch += 1

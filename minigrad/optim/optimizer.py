@@ -8,6 +8,7 @@ import numpy as np
 
 from ..autograd import enable_grad
 from ..kernels import cpu
+from ..tape import refuse, repeated
 from ..tensor import Tensor
 
 
@@ -84,14 +85,20 @@ class Optimizer:
 
     def step(self, closure=None):
         """Update every parameter that has a gradient; returns closure()'s loss, if one is given."""
-        loss = None
         if closure is not None:
+            refuse("optimizer.step(closure) runs the closure as it likes; call step() without one")
             with enable_grad():
                 loss = closure()
+            self._step()
+            return loss
+        return self._step()
+
+    @repeated
+    def _step(self):
         for group in self.param_groups:
             numbers, needs = {}, self.needs(group)
             for p in group["params"]:
-                if p.grad is None:
+                if p._grad is None:
                     continue
                 array, state, used, update = self._bound.get(p) or self._bind(p, needs)
                 if array is not p.array or state is not self.state.get(p) or used != needs:
@@ -99,9 +106,8 @@ class Optimizer:
                 t = state["step"] = state["step"] + 1
                 if t not in numbers:
                     numbers[t] = tuple(map(float, self.numbers(group, t)))
-                update(p.grad.array, numbers[t])
+                update(p._grad.array, numbers[t])
                 p.version[0] += 1
-        return loss
 
     def _bind(self, p, needs):
         """Make the states the parameter lacks, and bind the kernel to its memory."""
