@@ -214,6 +214,8 @@ def sigmoid(input):
 @op(lambda g, out: zero_below(g, out), promote="number")
 def relu(input):
     """max(input, 0); the slope at 0 is 0."""
+    if input.dtype.kind == "f":
+        return zero_below.forward(input, input)  # np.maximum takes twice as long
     return np.maximum(input, 0)
 
 
@@ -314,7 +316,7 @@ def where(condition, input, other):
 @op(lambda g, out: zero_below(g, out), None)
 def zero_below(input, out):
     """input, but 0 where `out` (of the same shape and dtype) is not above 0; NaN is above."""
-    return cpu.run_zero_below(*(np.asarray(x, order="C") for x in (input, out)))
+    return cpu.run_zero_below(np.asarray(input, order="C"), np.asarray(out, order="C"))
 
 
 @op(_zero, promote="number")
