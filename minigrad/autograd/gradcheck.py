@@ -15,6 +15,10 @@ def _tuple(x):
     return tuple(x) if isinstance(x, (tuple, list)) else (x,)
 
 
+def _outputs(func, inputs):
+    return [o for o in _tuple(func(*inputs)) if o.array.dtype.kind == "f"]
+
+
 def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True) -> bool:
     """Compare the gradients of func(*inputs) with (f(x + eps) - f(x - eps)) / (2 eps).
 
@@ -22,80 +26,66 @@ def gradcheck(func, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=T
     element of every differentiable output. Returns True, or raises GradcheckError (returns False
     if raise_exception is false) where |analytic - numeric| > atol + rtol |numeric|.
     """
-    try:
-        _check(func, _tuple(inputs), eps, atol, rtol)
-    except GradcheckError:
-        if raise_exception:
-            raise
-        return False
-    return True
+    fault = next(_faults(func, _tuple(inputs), eps, atol, rtol), None)
+    if fault and raise_exception:
+        raise GradcheckError(fault)
+    return fault is None
 
 
-def _outputs(func, inputs):
-    return [o for o in _tuple(func(*inputs)) if o.array.dtype.kind == "f"]
-
-
-def _check(func, inputs, eps, atol, rtol):
+def _faults(func, inputs, eps, atol, rtol):
+    """Yield a description of each gradient that disagrees."""
     checked = [i for i, x in enumerate(inputs) if getattr(x, "requires_grad", False)]
     if not checked:
         raise ValueError("gradcheck expects at least one input tensor to require gradient")
-    for i in checked:
-        if inputs[i].array.dtype != np.float64:
-            raise GradcheckError(
-                f"inputs: finite differences need float64, input {i} is {inputs[i].array.dtype}"
-            )
     outputs = _outputs(func, inputs)
-    wrap = inputs[checked[0]].wrap
     for i in checked:
-        numeric = _numeric(func, inputs, i, eps)
-        for k, out in enumerate(outputs):
-            analytic = np.zeros_like(numeric[k])
-            for row in range(out.array.size if out.requires_grad else 0):
-                seed = np.zeros(out.array.size)
-                seed[row] = 1
-                (g,) = grad(
-                    out, inputs[i], wrap(seed.reshape(out.array.shape)),
-                    retain_graph=True, allow_unused=True,
-                )  # fmt: skip
-                if g is not None:
-                    analytic[row] = g.array.reshape(-1)
-            if not np.allclose(analytic, numeric[k], rtol, atol, equal_nan=True):
-                raise GradcheckError(
-                    f"Jacobian mismatch for output {k} with respect to input {i},\n"
-                    f"numerical:\n{numeric[k]}\nanalytical:\n{analytic}"
-                )
+        if inputs[i].dtype != np.float64:
+            yield f"inputs: finite differences need float64, input {i} is {inputs[i].dtype}"
+        all_numeric = _numeric(func, inputs, i, outputs, eps)
+        for k, (out, numeric) in enumerate(zip(outputs, all_numeric, strict=True)):
+            analytic = _analytic(out, inputs[i])
+            if not np.allclose(analytic, numeric, rtol, atol, equal_nan=True):
+                where = f"output {k} with respect to input {i}"
+                found = f"numerical:\n{numeric}\nanalytical:\n{analytic}"
+                yield f"Jacobian mismatch for {where},\n{found}"
 
 
-def _numeric(func, inputs, i, eps):
-    """d output / d input i by central differences, one (outputs, inputs) matrix per output."""
-    columns = []
+def _analytic(out, x):
+    """d out / d x by the graph, an (elements of out, elements of x) matrix."""
+    matrix = np.zeros((out.array.size, x.array.size))
+    for i, seed in enumerate(np.eye(len(matrix)) if out.requires_grad else ()):
+        seed = x.wrap(seed.reshape(out.array.shape))
+        (g,) = grad(out, x, seed, retain_graph=True, allow_unused=True)
+        matrix[i] = 0 if g is None else g.array.reshape(-1)
+    return matrix
+
+
+def _numeric(func, inputs, i, outputs, eps):
+    """d output / d input i by central differences, one such matrix per output."""
+
+    def moved(j, step):
+        array = inputs[i].array.copy()
+        array.reshape(-1)[j] += step
+        x = inputs[i].wrap(array).requires_grad_()
+        return [o.array.reshape(-1) for o in _outputs(func, (*inputs[:i], x, *inputs[i + 1 :]))]
+
+    matrices = [np.zeros((o.array.size, inputs[i].array.size)) for o in outputs]
     for j in range(inputs[i].array.size):
-        sides = []
-        for step in (eps, -eps):
-            moved = inputs[i].array.copy()
-            moved.reshape(-1)[j] += step
-            x = inputs[i].wrap(moved).requires_grad_()
-            results = _outputs(func, (*inputs[:i], x, *inputs[i + 1 :]))
-            sides.append([o.array.reshape(-1) for o in results])
-        columns.append([(a - b) / (2 * eps) for a, b in zip(*sides, strict=True)])
-    if not columns:
-        return [np.zeros((o.array.size, 0)) for o in _outputs(func, inputs)]
-    return [np.stack(c, 1) for c in zip(*columns, strict=True)]
+        for matrix, high, low in zip(matrices, moved(j, eps), moved(j, -eps), strict=True):
+            matrix[:, j] = (high - low) / (2 * eps)
+    return matrices
 
 
-def gradgradcheck(
-    func, inputs, grad_outputs=None, *, eps=1e-6, atol=1e-5, rtol=1e-3, raise_exception=True
-) -> bool:
+def gradgradcheck(func, inputs, grad_outputs=None, **options) -> bool:
     """gradcheck of the gradients themselves: are second derivatives right?
 
-    grad_outputs: the outputs' gradients, random unless given.
+    grad_outputs: the outputs' gradients, random unless given; the other options are gradcheck's.
     """
     inputs, rng = _tuple(inputs), np.random.default_rng(0)
     outputs = [o for o in _outputs(func, inputs) if o.requires_grad]
     if grad_outputs is None:
-        wrap = next(x.wrap for x in inputs if hasattr(x, "wrap"))
-        grad_outputs = [wrap(rng.standard_normal(o.array.shape)).requires_grad_() for o in outputs]
-    grad_outputs = _tuple(grad_outputs)
+        shapes = [o.array.shape for o in outputs]
+        grad_outputs = [outputs[0].wrap(rng.standard_normal(s)).requires_grad_() for s in shapes]
 
     def gradients(*args):
         given, upstream = args[: len(inputs)], args[len(inputs) :]
@@ -104,7 +94,4 @@ def gradgradcheck(
         found = grad(results, wanted, list(upstream), create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None and g.requires_grad)
 
-    return gradcheck(
-        gradients, (*inputs, *grad_outputs),
-        eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception,
-    )  # fmt: skip
+    return gradcheck(gradients, (*inputs, *_tuple(grad_outputs)), **options)
