@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ..tape import raw, run
 from .elementwise import where
 from .op import op
 from .shape import at_dim, reshape
@@ -34,11 +33,7 @@ def _repeats(index):
     return any(getattr(i, "dtype", None) is not None and i.dtype.kind in "iu" for i in parts)
 
 
-@op(
-    lambda g, index: assign(g, 0.0, index),
-    lambda g, index: getitem(g, index),
-    promote="first",
-)
+@op(lambda g, index: assign(g, 0.0, index), lambda g, index: getitem(g, index), promote="first")
 def assign(input, value, index):
     """A copy of `input` in which input[index] is `value`."""
     out = np.array(input)
@@ -51,25 +46,28 @@ def index_select(input, dim, index):
     dim = at_dim(dim, input.ndim)
     if index.ndim > 1:
         raise IndexError(f"index_select(): Index is supposed to be a vector, got {index.ndim}D")
-    index = run(_checked, raw(index), input.shape[dim], dim)
-    return getitem(input, (slice(None),) * dim + (index,))
+    return getitem(input, (slice(None),) * dim + (_checked(index, input.shape[dim], dim),))
+
+
+def _raw(index):
+    return getattr(index, "array", index)
 
 
 def _checked(index, size, dim):
-    """The index, an array, all of it in [0, size)."""
+    """The index as an array, all of it in [0, size)."""
+    index = _raw(index)
     outside = (index < 0) | (index >= size)
     if outside.any():
-        raise RuntimeError(
-            f"index {index[outside][0]} is out of bounds for dimension {dim} with size {size}"
-        )
+        first = index[outside][0]
+        raise RuntimeError(f"index {first} is out of bounds for dimension {dim} with size {size}")
     return index
 
 
 def take_along_dim(input, indices, dim=None):
     """Elements picked along `dim` by `indices`, broadcast against `input` elsewhere."""
-    indices = raw(indices)
+    indices = _raw(indices)
     if dim is None:
-        return getitem(reshape(input, (-1,)), run(np.ravel, indices))
+        return getitem(reshape(input, (-1,)), indices.reshape(-1))
     dim = at_dim(dim, input.ndim)
     shape = np.broadcast_shapes(
         *((*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, indices))
@@ -78,8 +76,7 @@ def take_along_dim(input, indices, dim=None):
     for axis, n in enumerate(input.shape):
         if axis != dim and n == 1:
             grid[axis] = np.zeros_like(grid[axis])
-    whole = (*shape[:dim], indices.shape[dim], *shape[dim + 1 :])
-    grid[dim] = run(np.broadcast_to, indices, whole)
+    grid[dim] = np.broadcast_to(indices, (*shape[:dim], indices.shape[dim], *shape[dim + 1 :]))
     return getitem(input, tuple(grid))
 
 
@@ -87,20 +84,15 @@ def gather(input, dim, index):
     """out[i][j] = input[index[i][j]][j] for dim 0, and so on; `index` may be smaller."""
     dim = at_dim(dim, input.ndim)
     if index.ndim != input.ndim:
-        raise RuntimeError(
-            "Index tensor must have the same number of dimensions as input tensor: got "
-            f"{index.ndim} and {input.ndim}"
-        )
+        ranks = f"got {index.ndim} and {input.ndim}"
+        raise RuntimeError(f"index and input must have the same number of dimensions, {ranks}")
     grid = list(np.ogrid[tuple(map(slice, index.shape))])
-    grid[dim] = run(_checked, raw(index), input.shape[dim], dim)
+    grid[dim] = _checked(index, input.shape[dim], dim)
     return getitem(input, tuple(grid))
 
 
 def masked_fill(input, mask, value):
     """`input` with `value` (a number or 0-d tensor) where `mask`."""
     if getattr(value, "ndim", 0):
-        raise RuntimeError(
-            "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
-            f"{value.ndim} dimension(s)."
-        )
+        raise RuntimeError(f"value: masked_fill expects 0 dimensions, got {value.ndim}")
     return where(mask, value, input).astype(input.dtype)

@@ -1,7 +1,7 @@
 """Reductions. `dim` is None (all), an int or several; `keepdim` leaves the reduced axes as 1."""
 
 import math
-from typing import Any, NamedTuple
+from collections import namedtuple
 
 import numpy as np
 
@@ -10,12 +10,7 @@ from .index import take_along_dim
 from .op import op
 from .shape import at_dim, broadcast_to, flip, reshape, unsqueeze
 
-
-class Extremes(NamedTuple):
-    """What max, min and their kin return along a dimension."""
-
-    values: Any
-    indices: Any
+Extremes = namedtuple("Extremes", ["values", "indices"])  # what max and min give along a dimension
 
 
 def _axes(dim, rank):
@@ -43,6 +38,11 @@ def _count(shape, dim):
     return math.prod([shape[d] for d in _axes(dim, len(shape))])
 
 
+def _wide(input, dtype):
+    """The dtype of a sum or product: int64 of integers and bools, unless given."""
+    return np.int64 if dtype is None and input.dtype.kind in "biu" else dtype
+
+
 def _spread(g, shape, dim):
     """Hand a reduction's gradient to every element it was made of."""
     return broadcast_to(_kept(g, shape, dim), shape)
@@ -51,19 +51,14 @@ def _spread(g, shape, dim):
 @op(_spread)
 def sum(input, dim=None, keepdim=False, dtype=None):
     """The sum; integers and bools are summed as int64."""
-    if dtype is None and input.dtype.kind in "biu":
-        dtype = np.int64
-    return input.sum(axis=_axes(dim, input.ndim), keepdims=keepdim, dtype=dtype)
+    return input.sum(axis=_axes(dim, input.ndim), keepdims=keepdim, dtype=_wide(input, dtype))
 
 
 @op(lambda g, shape, dim: _spread(g, shape, dim) / _count(shape, dim))
 def mean(input, dim=None, keepdim=False, dtype=None):
     """The arithmetic mean of floats; NaN of nothing."""
     if (input.dtype if dtype is None else np.dtype(dtype)).kind != "f":
-        raise RuntimeError(
-            "mean(): could not infer output dtype. Input dtype must be a floating point dtype: "
-            f"got {input.dtype}; convert with .float() or pass dtype="
-        )
+        raise RuntimeError(f"mean(): expected a floating point dtype, got {dtype or input.dtype}")
     total = input.sum(axis=_axes(dim, input.ndim), keepdims=keepdim, dtype=dtype)
     return total / total.dtype.type(_count(input.shape, dim))
 
@@ -85,9 +80,7 @@ def _prod_gradient(g, shape, out, input, dim, keepdim):
 @op(_prod_gradient)
 def prod(input, dim=None, keepdim=False, dtype=None):
     """The product; integers and bools are multiplied as int64."""
-    if dtype is None and input.dtype.kind in "biu":
-        dtype = np.int64
-    return input.prod(axis=_axes(dim, input.ndim), keepdims=keepdim, dtype=dtype)
+    return input.prod(axis=_axes(dim, input.ndim), keepdims=keepdim, dtype=_wide(input, dtype))
 
 
 def _share(g, shape, out, input, dim, keepdim):
@@ -98,10 +91,8 @@ def _share(g, shape, out, input, dim, keepdim):
 
 def _of_something(input, dim, name):
     if input.size == 0 and _count(input.shape, dim) == 0:
-        raise IndexError(
-            f"{name}(): Expected reduction dim to be specified for input.numel() == 0, with a "
-            f"non-zero size: got shape {input.shape}, dim {dim}"
-        )
+        problem = "nothing to choose from, input.numel() == 0"
+        raise IndexError(f"{name}(): {problem}: got shape {input.shape}, dim {dim}")
 
 
 @op(_share)
@@ -134,10 +125,7 @@ def argmin(input, dim=None, keepdim=False):
 
 def _extreme(input, dim, keepdim, all_of, pairwise, position):
     if dim is None and 0 in input.shape:
-        raise RuntimeError(
-            f"{all_of.name[1:]}(): Expected reduction dim to be specified for input.numel() == 0. "
-            "Specify the reduction dim with the 'dim' argument."
-        )
+        raise RuntimeError(f"{all_of.name[1:]}(): nothing to choose from, input.numel() == 0")
     if dim is None:
         return all_of(input)
     if not isinstance(dim, int):
@@ -159,44 +147,33 @@ def min(input, dim=None, keepdim=False):
     return _extreme(input, dim, keepdim, amin, ew.minimum, argmin)
 
 
-def _deviation(input, dim):
-    return input - mean(input, dim, True)
-
-
 def _freedom(shape, dim, correction):
     return float(_count(shape, dim) - correction)
 
 
-@op(
-    lambda g, shape, input, dim, correction: (
-        _spread(g, shape, dim) * _deviation(input, dim) * 2 / _freedom(shape, dim, correction)
-    )
-)
+def _by_variance(g, shape, input, dim, correction):
+    deviation = input - mean(input, dim, True)
+    return _spread(g, shape, dim) * deviation * 2 / _freedom(shape, dim, correction)
+
+
+def _by_deviation(g, shape, out, input, dim, correction):
+    return _by_variance(ew.where(out == 0, 0.0, g / out) / 2, shape, input, dim, correction)
+
+
+@op(_by_variance)
 def _var(input, dim, correction, keepdim):
-    return _variance(input, dim, correction, keepdim)
-
-
-def _variance(input, dim, correction, keepdim):
     """NumPy's var, but NaN or inf without a warning where too few elements are left."""
     if input.dtype.kind != "f":
         raise RuntimeError(f"std and var only support floating point dtypes, got {input.dtype}")
-    axes, left = (
-        _axes(dim, input.ndim),
-        input.dtype.type(np.maximum(_freedom(input.shape, dim, correction), 0)),
-    )
-    center = input.sum(axis=axes, keepdims=True) / input.dtype.type(_count(input.shape, dim))
+    axes, real = _axes(dim, input.ndim), input.dtype.type
+    center = input.sum(axis=axes, keepdims=True) / real(_count(input.shape, dim))
+    left = real(np.maximum(_freedom(input.shape, dim, correction), 0))
     return np.square(input - center).sum(axis=axes, keepdims=keepdim) / left
 
 
-@op(
-    lambda g, shape, out, input, dim, correction: (
-        _spread(ew.where(out == 0, 0.0, g / out), shape, dim)
-        * _deviation(input, dim)
-        / _freedom(shape, dim, correction)
-    )
-)
+@op(_by_deviation)
 def _std(input, dim, correction, keepdim):
-    return np.sqrt(_variance(input, dim, correction, keepdim))
+    return np.sqrt(_var.forward(input, dim, correction, keepdim))
 
 
 def _degrees(dim, unbiased, correction):
@@ -228,49 +205,46 @@ def all(input, dim=None, keepdim=False):
     return input.all(axis=_axes(dim, input.ndim), keepdims=keepdim)
 
 
-def _shift(input, dim):
-    """The largest value where it is finite, else 0: what exponentials are taken relative to."""
-    high = input.max(axis=_axes(dim, input.ndim), keepdims=True, initial=-np.inf)
-    return np.where(np.isfinite(high), high, input.dtype.type(0))
+def _by_exponents(g, shape, out, input, dim):
+    return _spread(g, shape, dim) * ew.exp(input - _kept(out, shape, dim))
 
 
-@op(
-    lambda g, shape, out, input, dim: (
-        _spread(g, shape, dim) * ew.exp(input - _kept(out, shape, dim))
-    ),
-    promote="float",
-)
+@op(_by_exponents, promote="float")
 def logsumexp(input, dim, keepdim=False):
     """log(sum(exp(input))) without overflow."""
-    shift, axes = _shift(input, dim), _axes(dim, input.ndim)
+    axes = _axes(dim, input.ndim)
+    high = input.max(axis=axes, keepdims=True, initial=-np.inf)
+    shift = np.where(np.isfinite(high), high, input.dtype.type(0))
     out = np.log(np.exp(input - shift).sum(axis=axes, keepdims=True)) + shift
     return out if keepdim else out.squeeze(axes)
+
+
+def _below_zero(input, dim, dtype):
+    """`input`, in the given dtype if any, less its largest value along `dim`; and the axes."""
+    input, axes = input if dtype is None else input.astype(dtype), _axes(dim, input.ndim)
+    return input - input.max(axis=axes, keepdims=True, initial=-np.inf), axes
 
 
 @op(lambda g, out, dim: out * (g - sum(g * out, dim, True)), promote="float")
 def softmax(input, dim, dtype=None):
     """exp(input) / sum(exp(input)) along `dim`."""
-    input = input if dtype is None else input.astype(dtype)
-    axes = _axes(dim, input.ndim)
-    e = np.exp(input - input.max(axis=axes, keepdims=True, initial=-np.inf))
+    shifted, axes = _below_zero(input, dim, dtype)
+    e = np.exp(shifted)
     return e / e.sum(axis=axes, keepdims=True)
 
 
 @op(lambda g, out, dim: g - ew.exp(out) * sum(g, dim, True), promote="float")
 def log_softmax(input, dim, dtype=None):
     """log(softmax(input)) along `dim`, without overflow or cancellation."""
-    input = input if dtype is None else input.astype(dtype)
-    axes = _axes(dim, input.ndim)
-    shifted = input - input.max(axis=axes, keepdims=True, initial=-np.inf)
+    shifted, axes = _below_zero(input, dim, dtype)
     return shifted - np.log(np.exp(shifted).sum(axis=axes, keepdims=True))
 
 
 @op(lambda g, dim: flip(cumsum(flip(g, (dim,)), dim), (dim,)))
 def cumsum(input, dim, dtype=None):
     """The running sum along `dim`; integers and bools are summed as int64."""
-    if dtype is None and input.dtype.kind in "biu":
-        dtype = np.int64
-    return input.cumsum(axis=_axis(dim, input.ndim), dtype=dtype).reshape(input.shape)
+    out = input.cumsum(axis=_axis(dim, input.ndim), dtype=_wide(input, dtype))
+    return out.reshape(input.shape)
 
 
 @op(lambda g, shape, out, input, dim: input * _spread(ew.where(out == 0, 0.0, g / out), shape, dim))

@@ -1,5 +1,6 @@
 """Operations that rearrange, cut and join. Where NumPy gives a view, so do they."""
 
+import math
 from functools import cache
 
 import numpy as np
@@ -16,10 +17,8 @@ def at_dim(dim, rank):
     """`dim` counted from 0, IndexError unless -rank <= dim < rank; a number has a dimension 0."""
     rank = max(rank, 1)
     if not -rank <= dim < rank:
-        raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], "
-            f"but got {dim})"
-        )
+        limits = f"expected to be in range of [{-rank}, {rank - 1}]"
+        raise IndexError(f"Dimension out of range ({limits}, but got {dim})")
     return dim % rank
 
 
@@ -38,10 +37,8 @@ def view(input, *shape):
     out = reshape(input, *shape)
     arrays = [getattr(x, "array", x) for x in (out, input)]
     if arrays[0].size and not np.may_share_memory(*arrays):
-        raise RuntimeError(
-            f"view size is not compatible with input tensor's size and stride: {sizes(shape)} of "
-            f"a tensor of shape {tuple(input.shape)}. Use .reshape(...) instead."
-        )
+        problem = "view size is not compatible with input tensor's size and stride"
+        raise RuntimeError(f"{problem}: {sizes(shape)}. Use .reshape(...) instead.")
     return out
 
 
@@ -50,12 +47,9 @@ def flatten(input, start_dim=0, end_dim=-1):
     shape = tuple(input.shape) or (1,)
     start, end = at_dim(start_dim, len(shape)), at_dim(end_dim, len(shape))
     if start > end:
-        raise RuntimeError(
-            f"flatten() has invalid args: start_dim {start_dim} comes after end_dim {end_dim}"
-        )
-    return _reshape(
-        input, (*shape[:start], int(np.prod(shape[start : end + 1])), *shape[end + 1 :])
-    )
+        raise RuntimeError(f"flatten() has invalid args: start_dim {start_dim} > end_dim {end_dim}")
+    merged = math.prod(shape[start : end + 1])
+    return _reshape(input, (*shape[:start], merged, *shape[end + 1 :]))
 
 
 @op(lambda g, shape: reshape(g, shape), view=True)
@@ -113,11 +107,9 @@ def broadcast_to(input, size):
 
 def expand(input, *size):
     """As broadcast_to; -1 keeps a dimension's size."""
-    size, old = sizes(size), input.shape
-    tail = len(size) - len(old)
-    return broadcast_to(
-        input, tuple(old[i - tail] if n == -1 and i >= tail else n for i, n in enumerate(size))
-    )
+    size = sizes(size)
+    old = (-1,) * (len(size) - input.ndim) + tuple(input.shape)
+    return broadcast_to(input, tuple(o if n == -1 else n for n, o in zip(size, old, strict=False)))
 
 
 @op(lambda g, shape, repeats: _fold(g, shape, repeats))
@@ -137,8 +129,7 @@ def repeat(input, *repeats):
     repeats = sizes(repeats)
     if len(repeats) < input.ndim:
         raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
-            f"tensor: got {len(repeats)} repeats for {input.ndim} dimensions"
+            f"{len(repeats)} repeats can not be smaller than {input.ndim} dimensions"
         )
     return _repeat(input, repeats)
 
@@ -156,9 +147,8 @@ def narrow(input, dim, start, length):
     dim = at_dim(dim, input.ndim)
     start = start + input.shape[dim] if start < 0 else start
     if not 0 <= start <= start + length <= input.shape[dim]:
-        raise RuntimeError(
-            f"start ({start}) + length ({length}) exceeds dimension size ({input.shape[dim]})."
-        )
+        size = input.shape[dim]
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
     return input[(slice(None),) * dim + (slice(start, start + length),)]
 
 
@@ -191,11 +181,10 @@ def cat(tensors, dim=0):
 def stack(tensors, dim=0):
     """Join tensors of one shape along a new dimension."""
     tensors = tuple(tensors)
-    if len({tuple(x.shape) for x in tensors}) != 1:
-        raise RuntimeError(
-            "stack expects each tensor to be equal size, and at least one tensor, but got "
-            + (", ".join(str(tuple(x.shape)) for x in tensors) or "none")
-        )
+    shapes = [tuple(x.shape) for x in tensors]
+    if len(set(shapes)) != 1:
+        found = ", ".join(map(str, shapes)) or "none"
+        raise RuntimeError(f"stack expects at least one tensor, all of equal size: got {found}")
     return cat([unsqueeze(x, dim) for x in tensors], dim)
 
 
@@ -207,10 +196,8 @@ def split(tensor, split_size_or_sections, dim=0):
             raise RuntimeError(f"split expects split_size to be positive, but got {sections}")
         sections = [min(sections, n - start) for start in range(0, n, sections or 1)] or [0]
     elif sum(sections) != n:
-        raise RuntimeError(
-            f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at "
-            f"dimension {dim}), but got split_sizes={list(sections)}"
-        )
+        problem = f"split expects split_sizes to sum exactly to {n}, the size at dimension {dim}"
+        raise RuntimeError(f"{problem}, but got {list(sections)}")
     starts = np.cumsum([0, *sections]).tolist()
     return tuple(narrow(tensor, dim, a, k) for a, k in zip(starts, sections, strict=False))
 
@@ -230,8 +217,7 @@ def chunk(input, chunks, dim=0):
 
 def unbind(input, dim=0):
     """The slices along `dim`, as a tuple of views."""
-    dim = at_dim(dim, input.ndim)
-    before = (slice(None),) * dim
+    before = (slice(None),) * at_dim(dim, input.ndim)
     return tuple(input[(*before, i)] for i in range(input.shape[dim]))
 
 
