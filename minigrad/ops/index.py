@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..tape import raw, run
 from .elementwise import where
 from .op import op
 from .shape import at_dim, reshape
@@ -46,16 +47,12 @@ def index_select(input, dim, index):
     dim = at_dim(dim, input.ndim)
     if index.ndim > 1:
         raise IndexError(f"index_select(): Index is supposed to be a vector, got {index.ndim}D")
-    return getitem(input, (slice(None),) * dim + (_checked(index, input.shape[dim], dim),))
-
-
-def _raw(index):
-    return getattr(index, "array", index)
+    index = run(_checked, raw(index), input.shape[dim], dim)
+    return getitem(input, (slice(None),) * dim + (index,))
 
 
 def _checked(index, size, dim):
-    """The index as an array, all of it in [0, size)."""
-    index = _raw(index)
+    """The index, an array, all of it in [0, size)."""
     outside = (index < 0) | (index >= size)
     if outside.any():
         first = index[outside][0]
@@ -65,9 +62,9 @@ def _checked(index, size, dim):
 
 def take_along_dim(input, indices, dim=None):
     """Elements picked along `dim` by `indices`, broadcast against `input` elsewhere."""
-    indices = _raw(indices)
+    indices = raw(indices)
     if dim is None:
-        return getitem(reshape(input, (-1,)), indices.reshape(-1))
+        return getitem(reshape(input, (-1,)), run(np.ravel, indices))
     dim = at_dim(dim, input.ndim)
     shape = np.broadcast_shapes(
         *((*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, indices))
@@ -76,7 +73,8 @@ def take_along_dim(input, indices, dim=None):
     for axis, n in enumerate(input.shape):
         if axis != dim and n == 1:
             grid[axis] = np.zeros_like(grid[axis])
-    grid[dim] = np.broadcast_to(indices, (*shape[:dim], indices.shape[dim], *shape[dim + 1 :]))
+    whole = (*shape[:dim], indices.shape[dim], *shape[dim + 1 :])
+    grid[dim] = run(np.broadcast_to, indices, whole)
     return getitem(input, tuple(grid))
 
 
@@ -87,7 +85,7 @@ def gather(input, dim, index):
         ranks = f"got {index.ndim} and {input.ndim}"
         raise RuntimeError(f"index and input must have the same number of dimensions, {ranks}")
     grid = list(np.ogrid[tuple(map(slice, index.shape))])
-    grid[dim] = _checked(index, input.shape[dim], dim)
+    grid[dim] = run(_checked, raw(index), input.shape[dim], dim)
     return getitem(input, tuple(grid))
 
 
