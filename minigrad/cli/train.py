@@ -52,7 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=number(int, 1, 10**6), help="passes over the training rows")
     add("--batch-size", type=number(int, 1, 10**6), default=32, help="rows per step (32)")
     add("--lr", type=number(float, 0, 1000), help="learning rate")
-    add("--weight-decay", type=number(float, 0, 1000), help="0 unless the optimizer is adamw")
     add("--hidden", type=widths, help="units in each hidden layer, such as 128 or 128,64")
     add("--optimizer", choices=OPTIMIZERS, default="adamw", help="adamw by default")
     add("--loss", choices=LOSSES, help="the first that fits the data by default")
@@ -133,11 +132,8 @@ def fit(model: nn.Module, loss: str, split: datasets.Split, options: argparse.Na
     """Train; returns a record of figures per epoch, and the answers to the test rows."""
     recipe, (make_optimizer, rate) = RECIPES[split.name], OPTIMIZERS[options.optimizer]
     decay = recipe.weight_decay if options.optimizer == "adamw" else 0.0
-    optimizer = make_optimizer(
-        model.parameters(),
-        lr=rate if options.lr is None else options.lr,
-        weight_decay=decay if options.weight_decay is None else options.weight_decay,
-    )
+    rate = rate if options.lr is None else options.lr
+    optimizer = make_optimizer(model.parameters(), lr=rate, weight_decay=decay)
     arrays = (split.x_train, split.y_train, split.x_test, split.y_test)
     x_train, y_train, *test_rows = (mg.from_numpy(a).to(options.device) for a in arrays)
     batches = DataLoader(TensorDataset(x_train, y_train), options.batch_size, shuffle=True)

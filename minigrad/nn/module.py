@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from functools import partialmethod
-from itertools import chain, groupby
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
 
 from ..autograd import no_grad
@@ -13,6 +13,7 @@ from ..dtypes import as_dtype, float32, float64
 from ..tape import active_tape, refuse
 from ..tensor import Tensor
 
+Named = Iterator[tuple[str, Any]]  # what the named_ methods yield
 _IncompatibleKeys = namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])
 
 
@@ -66,7 +67,7 @@ class Module:
 
     def _register(self, name, value, kind, replace=False):
         word = _KINDS[kind]
-        if "_registered" not in self.__dict__:
+        if "_registered" not in vars(self):
             raise AttributeError(f"cannot assign {word} before Module.__init__() call")
         if not name or "." in name:
             raise KeyError(f'{word} name can\'t be empty or contain ".", got: {name!r}')
@@ -90,9 +91,7 @@ class Module:
         self._registered.pop(name, None)
         self._non_persistent.discard(name)
 
-    def named_modules(
-        self, memo=None, prefix="", remove_duplicate=True
-    ) -> Iterator[tuple[str, Module]]:
+    def named_modules(self, memo=None, prefix="", remove_duplicate=True) -> Named:
         """Yield (dotted name, module) for this module and all below it, a shared one once."""
         memo = set() if memo is None else memo
         if self in memo:
@@ -114,19 +113,15 @@ class Module:
                         seen.add(id(value))
                     yield _join(path, name), value
 
-    def named_parameters(
-        self, prefix="", recurse=True, remove_duplicate=True
-    ) -> Iterator[tuple[str, Parameter]]:
+    def named_parameters(self, prefix="", recurse=True, remove_duplicate=True) -> Named:
         """Yield (dotted name, parameter), a shared one once."""
         return self._members(Parameter, prefix, recurse, remove_duplicate)
 
-    def named_buffers(
-        self, prefix="", recurse=True, remove_duplicate=True
-    ) -> Iterator[tuple[str, Tensor]]:
+    def named_buffers(self, prefix="", recurse=True, remove_duplicate=True) -> Named:
         """Yield (dotted name, buffer), a shared one once."""
         return self._members(Tensor, prefix, recurse, remove_duplicate)
 
-    def named_children(self) -> Iterator[tuple[str, Module]]:
+    def named_children(self) -> Named:
         """Yield (name, module) for the direct children, a shared one once."""
         return self._members(Module, "", False, True)
 
@@ -176,10 +171,10 @@ class Module:
             if not isinstance(given, Tensor):
                 errors.append(f"expected a Tensor for {key}, got {type(given).__name__}.")
             elif given.shape != value.shape:
-                errors.append(
-                    f"size mismatch for {key}: copying a param with shape {given.shape} from "
-                    f"checkpoint, the shape in current model is {value.shape}."
+                shapes = (
+                    f"{given.shape} from checkpoint, the shape in current model is {value.shape}"
                 )
+                errors.append(f"size mismatch for {key}: copying a param with shape {shapes}.")
         if errors:
             errors.insert(0, f"Error(s) in loading state_dict for {type(self).__name__}:")
             raise RuntimeError("\n\t".join(errors))
@@ -233,7 +228,7 @@ class Module:
             device, dtype = None, getattr(device, "dtype", device)
         if dtype is not None and as_dtype(dtype).kind != "f":
             raise TypeError(f"dtype: expected a floating point dtype, got {dtype}")
-        tensors = list(chain(self.parameters(), self.buffers()))
+        tensors = [*self.parameters(), *self.buffers()]
         for tensor in tensors + [t.grad for t in tensors if t.grad is not None]:
             wanted = dtype if tensor.is_floating_point() else None
             tensor.data = tensor.data.to(device=device, dtype=wanted)

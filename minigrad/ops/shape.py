@@ -53,15 +53,10 @@ def flatten(input, start_dim=0, end_dim=-1):
 
 
 @op(lambda g, shape: reshape(g, shape), view=True)
-def _squeeze(input, dim):
-    dims = range(input.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
-    dims = [at_dim(d, input.ndim) for d in dims]
-    return input.squeeze(tuple(d for d in dims if input.ndim and input.shape[d] == 1))
-
-
 def squeeze(input, dim=None):
     """Drop the dimensions of size 1: all, one or several."""
-    return _squeeze(input, dim)
+    dims = [at_dim(d, input.ndim) for d in (range(input.ndim) if dim is None else _many(dim))]
+    return input.squeeze(tuple(d for d in dims if input.ndim and input.shape[d] == 1))
 
 
 @op(lambda g, shape: reshape(g, shape), view=True)
@@ -128,9 +123,7 @@ def repeat(input, *repeats):
     """Copies of the tensor along each dimension (NumPy's tile)."""
     repeats = sizes(repeats)
     if len(repeats) < input.ndim:
-        raise RuntimeError(
-            f"{len(repeats)} repeats can not be smaller than {input.ndim} dimensions"
-        )
+        raise RuntimeError(f"repeat(): got {len(repeats)} repeats for {input.ndim} dimensions")
     return _repeat(input, repeats)
 
 
@@ -145,9 +138,9 @@ def narrow(input, dim, start, length):
     if not input.ndim:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     dim = at_dim(dim, input.ndim)
-    start = start + input.shape[dim] if start < 0 else start
-    if not 0 <= start <= start + length <= input.shape[dim]:
-        size = input.shape[dim]
+    size = input.shape[dim]
+    start = start + size if start < 0 else start
+    if not 0 <= start <= start + length <= size:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
     return input[(slice(None),) * dim + (slice(start, start + length),)]
 
