@@ -43,12 +43,9 @@ def load(path: str | PathLike) -> Any:
     with open(path, "rb") as file:
         head = file.read(9)
     try:
-        if head[:2] == b"PK":
-            arrays, structure = _read_npz(path)
-        elif head[8:] == b"{":
-            arrays, structure = _read_safetensors(path)
-        else:
+        if head[:2] != b"PK" and head[8:] != b"{":
             raise ValueError("it begins like neither")
+        arrays, structure = (_read_npz if head[:2] == b"PK" else _read_safetensors)(path)
         if structure is None:
             return {name: Tensor(array) for name, array in arrays.items()}
         return _unpack(json.loads(structure), arrays)

@@ -55,13 +55,11 @@ class Embedding(Module):
 
     def __init__(self, num_embeddings, embedding_dim, padding_idx=None, device=None, dtype=None):
         super().__init__()
-        if padding_idx is not None:
-            if not -num_embeddings <= padding_idx < num_embeddings:
-                rows = f"within num_embeddings ({num_embeddings})"
-                raise AssertionError(f"padding_idx must be {rows}, got {padding_idx}")
-            padding_idx %= num_embeddings
+        n = num_embeddings
+        if padding_idx is not None and not -n <= padding_idx < n:
+            raise AssertionError(f"padding_idx must lie in num_embeddings ({n}), got {padding_idx}")
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.padding_idx = padding_idx
+        self.padding_idx = None if padding_idx is None else padding_idx % n
         self.weight = _new((num_embeddings, embedding_dim), device, dtype)
         self.reset_parameters()
 

@@ -89,38 +89,35 @@ def _share(g, shape, out, input, dim, keepdim):
     return _kept(g, shape, dim) * hit / hit.sum(axis=_axes(dim, len(shape)), keepdims=True)
 
 
-def _of_something(input, dim, name):
+def _nonempty(name, input, dim):
     if input.size == 0 and _count(input.shape, dim) == 0:
         problem = "nothing to choose from, input.numel() == 0"
         raise IndexError(f"{name}(): {problem}: got shape {input.shape}, dim {dim}")
+    return input
 
 
 @op(_share)
 def amax(input, dim=(), keepdim=False):
     """The largest value, NaN if any is; ties share the gradient."""
-    _of_something(input, dim, "amax")
-    return input.max(axis=_axes(dim, input.ndim), keepdims=keepdim)
+    return _nonempty("amax", input, dim).max(axis=_axes(dim, input.ndim), keepdims=keepdim)
 
 
 @op(_share)
 def amin(input, dim=(), keepdim=False):
     """The smallest value, NaN if any is; ties share the gradient."""
-    _of_something(input, dim, "amin")
-    return input.min(axis=_axes(dim, input.ndim), keepdims=keepdim)
+    return _nonempty("amin", input, dim).min(axis=_axes(dim, input.ndim), keepdims=keepdim)
 
 
 @op(None, promote="number")
 def argmax(input, dim=None, keepdim=False):
     """The position of the largest value (the first of ties, a NaN before all), int64."""
-    _of_something(input, dim, "argmax")
-    return input.argmax(axis=_axis(dim, input.ndim), keepdims=keepdim)
+    return _nonempty("argmax", input, dim).argmax(axis=_axis(dim, input.ndim), keepdims=keepdim)
 
 
 @op(None, promote="number")
 def argmin(input, dim=None, keepdim=False):
     """The position of the smallest value (the first of ties, a NaN before all), int64."""
-    _of_something(input, dim, "argmin")
-    return input.argmin(axis=_axis(dim, input.ndim), keepdims=keepdim)
+    return _nonempty("argmin", input, dim).argmin(axis=_axis(dim, input.ndim), keepdims=keepdim)
 
 
 def _extreme(input, dim, keepdim, all_of, pairwise, position):

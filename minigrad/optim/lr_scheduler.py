@@ -12,19 +12,20 @@ from ..tape import repeated
 
 
 class LRScheduler:
-    """Base class: a subclass defines get_lr(), the rates of `last_epoch`, one per group."""
+    """Base class: a subclass defines get_lr(), the rates of `last_epoch`, one per group.
 
-    def __init__(self, optimizer: Any, last_epoch: int = -1):
+    It hands its own options on by name; they become attributes.
+    """
+
+    def __init__(self, optimizer: Any, last_epoch: int = -1, **options: Any):
         if not hasattr(optimizer, "param_groups"):
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
         for group in optimizer.param_groups:
             if last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
             elif "initial_lr" not in group:
-                raise KeyError(
-                    "'initial_lr' is not specified: load the optimizer's state to resume"
-                )
-        self.optimizer, self.last_epoch = optimizer, last_epoch
+                raise KeyError("'initial_lr' is not specified: load the optimizer's state first")
+        vars(self).update(options, optimizer=optimizer, last_epoch=last_epoch)
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self._first = True  # the constructor's step, which must not decay a resumed rate
         self.step()
@@ -63,10 +64,10 @@ class LambdaLR(LRScheduler):
 
     def __init__(self, optimizer, lr_lambda: Callable | list[Callable], last_epoch=-1):
         groups = len(optimizer.param_groups)
-        self.lr_lambdas = lr_lambda if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
-        if len(self.lr_lambdas) != groups:
-            raise ValueError(f"Expected {groups} lr_lambdas, but got {len(self.lr_lambdas)}")
-        super().__init__(optimizer, last_epoch)
+        functions = lr_lambda if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
+        if len(functions) != groups:
+            raise ValueError(f"Expected {groups} lr_lambdas, but got {len(functions)}")
+        super().__init__(optimizer, last_epoch, lr_lambdas=functions)
 
     def get_lr(self):
         pairs = zip(self.base_lrs, self.lr_lambdas, strict=True)
@@ -77,8 +78,7 @@ class MultiStepLR(LRScheduler):
     """Multiply the rate by `gamma` at every epoch in `milestones`, twice if it is there twice."""
 
     def __init__(self, optimizer, milestones: Iterable[int], gamma=0.1, last_epoch=-1):
-        self.milestones, self.gamma = sorted(milestones), gamma
-        super().__init__(optimizer, last_epoch)
+        super().__init__(optimizer, last_epoch, milestones=sorted(milestones), gamma=gamma)
 
     def get_lr(self):
         return self._times(self.gamma ** self.milestones.count(self.last_epoch))
@@ -88,8 +88,7 @@ class StepLR(LRScheduler):
     """Multiply the rate by `gamma` every `step_size` epochs."""
 
     def __init__(self, optimizer, step_size: int, gamma=0.1, last_epoch=-1):
-        self.step_size, self.gamma = step_size, gamma
-        super().__init__(optimizer, last_epoch)
+        super().__init__(optimizer, last_epoch, step_size=step_size, gamma=gamma)
 
     def get_lr(self):
         due = self.last_epoch > 0 and self.last_epoch % self.step_size == 0
@@ -100,8 +99,7 @@ class ExponentialLR(LRScheduler):
     """Multiply the rate by `gamma` every epoch."""
 
     def __init__(self, optimizer, gamma: float, last_epoch=-1):
-        self.gamma = gamma
-        super().__init__(optimizer, last_epoch)
+        super().__init__(optimizer, last_epoch, gamma=gamma)
 
     def get_lr(self):
         return self._times(1 if self._first else self.gamma)
@@ -111,8 +109,7 @@ class CosineAnnealingLR(LRScheduler):
     """Lower the rate along half a cosine to `eta_min` at epoch `T_max`, then back up, and so on."""
 
     def __init__(self, optimizer, T_max: int, eta_min=0.0, last_epoch=-1):
-        self.T_max, self.eta_min = T_max, eta_min
-        super().__init__(optimizer, last_epoch)
+        super().__init__(optimizer, last_epoch, T_max=T_max, eta_min=eta_min)
 
     def get_lr(self):
         if self._first:
