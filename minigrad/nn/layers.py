@@ -214,11 +214,9 @@ class Functional(Module):
         self._options = [name for name in given.arguments if name != "inplace"]
 
     def forward(self, input):
-        return self.function(input, **self.options()) if self._options else self.function(input)
-
-    def options(self) -> dict[str, Any]:
-        """Return the function's options by name, as they are now."""
-        return {name: getattr(self, name) for name in self._options}
+        if not self._options:
+            return self.function(input)
+        return self.function(input, **{name: getattr(self, name) for name in self._options})
 
     def extra_repr(self):
         names = [*self._options, "inplace"] if vars(self).get("inplace") else self._options

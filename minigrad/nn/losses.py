@@ -1,6 +1,7 @@
 """The losses as modules. Formulas, shapes, options and errors: see the function of each."""
 
 from inspect import signature
+from operator import attrgetter
 
 from . import functional as F
 from .layers import Functional
@@ -13,8 +14,10 @@ class _Loss(Functional):
     """
 
     def __init_subclass__(cls, function=None):
-        options = list(signature(function).parameters.values())[2:] if function else []
-        super().__init_subclass__(function, **{option.name: option.default for option in options})
+        if function is not None:  # else a user's subclass of one of ours
+            options = {p.name: p.default for p in list(signature(function).parameters.values())[2:]}
+            super().__init_subclass__(function, **options)
+            cls.values = attrgetter(*options)  # a tuple of them, in the function's order
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -26,7 +29,7 @@ class _Loss(Functional):
                 self.register_buffer(name, vars(self).pop(name))
 
     def forward(self, input, target):
-        return self.function(input, target, **self.options())
+        return self.function(input, target, *self.values(self))
 
     def extra_repr(self):
         return ""

@@ -177,7 +177,7 @@ def stack(tensors, dim=0):
     shapes = [tuple(x.shape) for x in tensors]
     if len(set(shapes)) != 1:
         found = ", ".join(map(str, shapes)) or "none"
-        raise RuntimeError(f"stack expects at least one tensor, all of equal size: got {found}")
+        raise RuntimeError(f"stack expects at least one tensor, all to be equal size: got {found}")
     return cat([unsqueeze(x, dim) for x in tensors], dim)
 
 

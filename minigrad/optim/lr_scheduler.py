@@ -25,7 +25,8 @@ class LRScheduler:
                 group.setdefault("initial_lr", group["lr"])
             elif "initial_lr" not in group:
                 raise KeyError("'initial_lr' is not specified: load the optimizer's state first")
-        vars(self).update(options, optimizer=optimizer, last_epoch=last_epoch)
+        self.optimizer, self.last_epoch = optimizer, last_epoch
+        vars(self).update(options)
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self._first = True  # the constructor's step, which must not decay a resumed rate
         self.step()

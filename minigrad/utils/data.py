@@ -51,7 +51,7 @@ class Subset(Dataset):
         return len(self.indices)
 
 
-def random_split(dataset: Any, lengths: Sequence[float], generator=None) -> list[Subset]:
+def random_split(dataset: Any, lengths: Sequence, generator=None) -> list[Subset]:
     """Split into disjoint random subsets of the given lengths, or of fractions that sum to 1.
 
     What fractions leave over by rounding down goes to the first subsets, one sample each.
