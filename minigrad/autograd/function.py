@@ -50,11 +50,9 @@ class _Call:
 
     def gradients(self, g, values, parents):
         recorded = any(hasattr(part, "node") for part in g)
-        given = [
-            part if hasattr(part, "node")
-            else self.wrap(part if hasattr(part, "shape") else np.zeros(*spec))
-            for part, spec in zip(g, self.specs, strict=True)
-        ]  # fmt: skip
+        specs = zip(g, self.specs, strict=True)
+        parts = [part if hasattr(part, "shape") else np.zeros(*spec) for part, spec in specs]
+        given = [part if hasattr(part, "node") else self.wrap(part) for part in parts]
         results = self.backward(self.context, *given)
         results = results if isinstance(results, tuple) else (results,)
         fault, n = f"function {self.name}Backward returned an in", len(parents)

@@ -36,8 +36,8 @@ def run(options: argparse.Namespace) -> None:
     advice = ", slow to start: install libgomp" if layer == "workqueue" else ""
     rows["threads"] = f"{numba.get_num_threads()} ({layer} layer{advice})"
     rows["kernel cache"] = loop.stats.cache_path
-    routes = [f"{name} {version(name)}" for name in CUDA if version(name) != MISSING]
-    rows["CUDA"] = f"not in this version (installed: {', '.join(routes) or 'nothing for it'})"
+    routes = ", ".join(name for name in CUDA if version(name) != MISSING) or "nothing for it"
+    rows["CUDA"] = f"not in this version (installed: {routes})"
 
     for line in importlib.metadata.requires("minigrad") or ():
         found = re.match(r"""([\w-]+).*extra == ['"](\w+)""", line)

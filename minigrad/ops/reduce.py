@@ -256,10 +256,8 @@ def norm(input, p="fro", dim=None, keepdim=False):
     if p in ("fro", 2):
         return _norm2(input, dim, keepdim)
     size = ew.abs(input)
-    if p == np.inf:
-        return amax(size, dim, keepdim)
-    if p == -np.inf:
-        return amin(size, dim, keepdim)
+    if p in (np.inf, -np.inf):
+        return (amax if p > 0 else amin)(size, dim, keepdim)
     if p == 0:
         return sum(input != 0, dim, keepdim, input.dtype)
     if p == 1:
