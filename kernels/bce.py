@@ -23,7 +23,7 @@ def rule(real, math):
     An x or y outside [0, 1] gives a NaN value: the callers look for one.
     """
     zero, one, least, tiny, nan = map(real, (0, 1, -100, EPSILON, "nan"))
-    log, log1p = math.log, math.log1p
+    log, log1p = math.log_finite, math.log1p_finite  # infinity is outside [0, 1] as well
 
     def point(x, y, _):
         log_x, log_not_x = log(x), log1p(-x)

@@ -27,7 +27,7 @@ def sigmoid(x):
 def rule(real, math):
     """Scalar math: point(x, y, pos_weight) -> value, slope by x."""
     zero, one = real(0), real(1)
-    exp, log1p = math.exp, math.log1p_unit
+    exp, log1p = math.exp_unit, math.log1p_unit
 
     def point(x, y, pos_weight):
         e = exp(-abs(x))

@@ -61,7 +61,8 @@ CONSTANTS = {
 
 @cache
 def functions(real):
-    """Scalar @njit functions exp, log, log1p and log1p_unit for real = np.float32 or np.float64.
+    """Scalar @njit functions for real = np.float32 or np.float64: exp, log and log1p; exp_unit,
+    log_finite, log1p_finite and log1p_unit are cheaper where less is asked of them.
 
     A function that calls them and is itself called from a loop needs forceinline=True too.
     """
@@ -73,6 +74,9 @@ def functions(real):
     mantissa, bias = info.nmant, info.maxexp - 1
     # Added to a small number, rounds it to an integer n and leaves n + 2 bias in the lowest bits.
     rounder = real(1.5 * 2**mantissa + 2 * bias)
+    # The same for n <= 0, but leaves the exponent bits of 2^n * raised, a normal number.
+    raised, lowered = bias // 2 + 1, real(2.0 ** -(bias // 2 + 1))
+    rounder_unit = real(1.5 * 2**mantissa + bias + raised)
     exponent = integer(-1 << mantissa)  # the mask of sign and exponent
     three_halves, four = (int(real(v).view(integer)) for v in (1.5, 4))
     smallest, lift = info.tiny, real(2.0 ** (mantissa + 1))
@@ -118,6 +122,17 @@ def functions(real):
         return y * number(first << mantissa) * number(second << mantissa)
 
     @njit(**EXACT)
+    def exp_unit(x):
+        """exp of x <= 0 within 1.04 ulp (float64 1.1), at three quarters of the cost."""
+        x = lowest if x < lowest else x
+        rounded = x * log2e + rounder_unit
+        n = rounded - rounder_unit
+        r = x - n * ln2_hi - n * ln2_lo
+        s = r * r
+        y = (exp_even(s) + r * exp_odd(s)) * s + r + one
+        return y * number(bits(rounded) << mantissa) * lowered
+
+    @njit(**EXACT)
     def scaling(u):
         """k << mantissa, with u 2^k in (3/4, 3/2]."""
         # Numba declares that int64 sums never overflow. With u < 0 or NaN they may, here and where
@@ -132,23 +147,31 @@ def functions(real):
         return f - (half * s - small) - k * ln2_hi
 
     @njit(**EXACT)
-    def log(x):
+    def log_finite(x):
+        """log of anything but infinity."""
         subnormal = x < smallest
         u = x * lift if subnormal else x
         shift = scaling(u)
         k = integer((shift >> mantissa) + (mantissa + 1 if subnormal else 0))
         y = log_sum(number(bits(u) + shift) - one, real(k))
-        y = y if x < infinity else x  # infinity and NaN
         return y if x > zero else (-infinity if x == zero else nan)
 
     @njit(**EXACT)
-    def log1p(x):
+    def log(x):
+        return x if x == infinity else log_finite(x)
+
+    @njit(**EXACT)
+    def log1p_finite(x):
+        """log1p of anything but infinity."""
         shift = scaling(one + x)
         # 4 2^k, not 2^k: the latter is subnormal for the largest x. Subtracting keeps x = -0.
         f = number(bits(x) + shift) - (one - quarter * number(four + shift))
         y = log_sum(f, real(integer(shift >> mantissa)))
-        y = y if x < infinity else x
         return y if x > -one else (-infinity if x == -one else nan)
+
+    @njit(**EXACT)
+    def log1p(x):
+        return x if x == infinity else log1p_finite(x)
 
     log1p_unit = log1p
     if constants.unit is not None:
@@ -160,4 +183,7 @@ def functions(real):
             s = x * x
             return x + s * (unit_even(s) + x * unit_odd(s))
 
-    return SimpleNamespace(exp=exp, log=log, log1p=log1p, log1p_unit=log1p_unit)
+    return SimpleNamespace(
+        exp=exp, exp_unit=exp_unit, log=log, log_finite=log_finite, log1p=log1p,
+        log1p_finite=log1p_finite, log1p_unit=log1p_unit,
+    )  # fmt: skip

@@ -172,11 +172,25 @@ def test_float32_within_one_ulp_without_fma():
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_log1p_unit_float32():
-    """The cheap log1p of BCE with logits: every 16th float32 in [0, 1] within 3 ulp."""
-    bits = np.append(np.arange(0, 0x3F800000, 16, dtype=np.uint32), np.uint32(0x3F800000))
-    x = bits.view(np.float32)
-    exact = np.log1p(x.astype(np.float64))
-    error = np.abs(evaluate(np.float32, "log1p_unit", x) - exact)
-    assert np.all(error <= 3 * np.spacing(exact.astype(np.float32)))
-    assert np.isnan(evaluate(np.float32, "log1p_unit", [NAN]))
+@pytest.mark.parametrize(
+    ("cheap", "name", "largest", "sign", "bound"),
+    [
+        ("log1p_unit", "log1p", 1.0, 1, 3),  # 2.8 over all inputs
+        ("exp_unit", "exp", 200.0, -1, 1.1),  # 1.04 over all inputs, with FMA
+        ("log_finite", "log", 3.4e38, 1, 1),
+        ("log1p_finite", "log1p", 1.0, -1, 1),
+    ],
+)
+def test_cheaper_functions_float32(cheap, name, largest, sign, bound):
+    """Every 64th float32 of the range they are for, both ends included."""
+    top = np.float32(largest).view(np.uint32)
+    x = sign * np.append(np.arange(0, top, 64, dtype=np.uint32), top).view(np.float32)
+    with np.errstate(all="ignore"):
+        exact = getattr(np, name)(x.astype(np.float64))
+        nearest = exact.astype(np.float32)
+    got = evaluate(np.float32, cheap, x).astype(np.float64)
+    finite = np.isfinite(nearest)
+    np.testing.assert_array_equal(got[~finite], nearest[~finite])
+    error = np.abs(got[finite] - exact[finite]) / np.spacing(np.abs(nearest[finite]))
+    assert error.max() <= bound
+    assert np.isnan(evaluate(np.float32, cheap, [NAN]))
