@@ -92,5 +92,5 @@ def gather(input, dim, index):
 def masked_fill(input, mask, value):
     """`input` with `value` (a number or 0-d tensor) where `mask`."""
     if getattr(value, "ndim", 0):
-        raise RuntimeError(f"value: masked_fill expects 0 dimensions, got {value.ndim}")
+        raise RuntimeError(f"masked_fill expects a 0-dimensional value, got {value.ndim} dimensions")
     return where(mask, value, input).astype(input.dtype)
