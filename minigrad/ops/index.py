@@ -92,5 +92,5 @@ def gather(input, dim, index):
 def masked_fill(input, mask, value):
     """`input` with `value` (a number or 0-d tensor) where `mask`."""
     if getattr(value, "ndim", 0):
-        raise RuntimeError(f"masked_fill expects a 0-dimensional value, got {value.ndim} dimensions")
+        raise RuntimeError(f"masked_fill expects a 0-dimensional value, got {value.ndim} dim(s)")
     return where(mask, value, input).astype(input.dtype)
