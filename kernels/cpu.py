@@ -9,15 +9,20 @@ left to reorder sums (`reassoc`), it did so differently in a fresh build and in 
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 import types
 from functools import cache
 from pathlib import Path
 
+import numba
 import numpy as np
 from numba import njit, prange
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import overload
 
 from . import elementary
+from .cache import keep_on_disk
 
 BLOCK = 8192  # elements: 3 x 32 KiB of float32 stay in a core's second-level cache
 PARALLEL = 32768  # elements from which waking threads (1-3 µs) is worth it
@@ -394,7 +399,61 @@ def specialise(loop, rule, dtype, parallel=False, classes=None):
     build = f"{'parallel' if parallel else 'serial'}{classes or ''}"
     function.__qualname__ = ".".join([loop.__name__, owner, dtype.name, build, _SOURCE])
     function.__module__ = loop.__module__
-    return njit(parallel=parallel, cache=True, **OPTIONS)(function)
+    return keep_on_disk(njit(parallel=parallel, **OPTIONS)(function))
+
+
+# --- threads and forks --------------------------------------------------------------------------
+
+_threads = threading.Lock()  # of whoever launches them; nobody's in a child that was born without
+
+
+def choose(loop, rule, dtype, work, *classes):
+    """The build of `loop` for that much work, in elements as costly as a loss's; see specialise."""
+    if work >= PARALLEL:
+        return in_threads(loop, rule, dtype, *classes)
+    return specialise(loop, rule, dtype, False, *classes)
+
+
+@cache
+def in_threads(loop, rule, dtype, *classes):
+    """`loop` shared among threads; it runs in this one alone while those are busy.
+
+    The bits are the same. Numba's workqueue layer ends the process if two Python threads launch at
+    once, and OpenMP would give each of them a team of its own.
+    """
+    parallel = specialise(loop, rule, dtype, True, *classes)
+
+    def launch(*arguments):
+        if not _threads.acquire(False):
+            return specialise(loop, rule, dtype, False, *classes)(*arguments)
+        try:
+            return parallel(*arguments)
+        finally:
+            _threads.release()
+
+    return launch
+
+
+def _in_forked_child():
+    """Leave the threads alone if the parent had some: a fork copies none of them.
+
+    GNU OpenMP would end the child, or wait for them for ever. A child of a parent that has
+    launched nothing starts its own.
+    """
+    global_compiler_lock.release()
+    try:
+        numba.threading_layer()
+    except ValueError:
+        return
+    _threads.acquire(False)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(  # no fork while a thread compiles: the child could never compile again
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=_in_forked_child,
+    )
 
 
 # --- what the host calls ------------------------------------------------------------------------
@@ -408,7 +467,7 @@ def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False):
     and upstream * slope or None.
     """
     real = x.dtype.type
-    loop = specialise(pointwise, loss.rule, x.dtype, x.size >= PARALLEL)
+    loop = choose(pointwise, loss.rule, x.dtype, x.size)
     value_out = np.empty_like(x) if value else None
     grad_out = None if upstream is None else np.empty_like(x)
     flat = [a if a is None else a.reshape(-1) for a in (x, y, value_out, grad_out)]
@@ -435,8 +494,8 @@ def run_weights(loss, x, t, keep, upstream=None, value=False):
 
 
 def _run_rows(rows, loss, x, arguments, upstream, value):
-    classes = x.shape[1] if rows is few_classes else None
-    loop = specialise(rows, loss.rule, x.dtype, x.size >= PARALLEL and len(x) > 1, classes)
+    classes = x.shape[1:] if rows is few_classes else ()
+    loop = choose(rows, loss.rule, x.dtype, x.size if len(x) > 1 else 0, *classes)
     value_out = np.empty(len(x), x.dtype) if value else None
     grad_out = None if upstream is None else np.empty_like(x)
     total = loop(x, *arguments, _typed(upstream, x.dtype.type), value_out, grad_out)
@@ -445,7 +504,7 @@ def _run_rows(rows, loss, x, arguments, upstream, value):
 
 def run_zero_below(g, out):
     """See zero_below; contiguous arrays of one shape and float dtype."""
-    loop = specialise(zero_below, None, g.dtype, g.size >= 8 * PARALLEL)
+    loop = choose(zero_below, None, g.dtype, g.size // 8)
     grad_out = np.empty_like(g)
     loop(g.reshape(-1), out.reshape(-1), grad_out.reshape(-1))
     return grad_out
@@ -453,7 +512,7 @@ def run_zero_below(g, out):
 
 def bind_update(rule, p, states):
     """A function step(g, h) that updates p and its states (contiguous, or None) in place."""
-    loop = specialise(update, rule, p.dtype, p.size >= 8 * PARALLEL)  # cheap per element
+    loop = choose(update, rule, p.dtype, p.size // 8)  # cheap per element
     states = [p.dtype.type(0) if s is None else s.reshape(-1) for s in states]
     flat = p.reshape(-1)
 

@@ -439,4 +439,4 @@ def test_unwritable_install_caches_for_the_user(copied):
     where |= dict.fromkeys(("XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"), str(copied / "user"))
     assert run_python(TRY, 8, **where) == ["1.0", "0", "1"]
     assert run_python(TRY, 8, **where) == ["1.0", "1", "0"]
-    assert list((copied / "user").rglob("*pointwise*.nbi"))
+    assert list((copied / "user").rglob("*pointwise*.nbc"))

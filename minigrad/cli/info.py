@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
     layer = numba.threading_layer()
     advice = ", slow to start: install libgomp" if layer == "workqueue" else ""
     rows["threads"] = f"{numba.get_num_threads()} ({layer} layer{advice})"
-    rows["kernel cache"] = loop.stats.cache_path
+    rows["kernel cache"] = loop.stats.cache_path or "none: set NUMBA_CACHE_DIR to a folder"
     routes = ", ".join(name for name in CUDA if version(name) != MISSING) or "nothing for it"
     rows["CUDA"] = f"not in this version (installed: {routes})"
 
