@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
+import shutil
 import zipfile
+from collections.abc import Callable
+from contextlib import contextmanager
 from importlib.util import find_spec
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib.format import read_array, write_array
@@ -22,33 +27,72 @@ def save(state: Any, path: str | PathLike) -> None:
 
     Takes tensors, numbers, strings and None, in dicts, lists and tuples of any depth. A tensor's
     name in the file is the path of keys to it, joined by dots.
+
+    A file that was there is replaced in one step by one that is complete and on the disk: whatever
+    happens, a crash, a full disk (OSError, naming `path`), Ctrl-C, one of the two is there whole.
     """
     arrays: dict[str, np.ndarray] = {}
     structure = json.dumps(_pack(state, "", arrays))
-    if fspath(path).endswith(".npz") or find_spec("safetensors") is None:
-        with zipfile.ZipFile(path, "w") as file:  # np.savez cannot take a tensor named "file"
-            file.writestr(_STRUCTURE, structure)
+
+    def write_npz(file):
+        with zipfile.ZipFile(file, "w") as archive:  # np.savez cannot take a tensor named "file"
+            archive.writestr(_STRUCTURE, structure)
             for name, array in arrays.items():
-                with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     write_array(member, array, allow_pickle=False)
-    else:
-        require("safetensors.numpy", "train").save_file(arrays, path, {_STRUCTURE: structure})
+
+    def write_safetensors(file):
+        format = require("safetensors.numpy", "train")
+        file.write(format.save(arrays, {_STRUCTURE: structure}))
+
+    npz = fspath(path).endswith(".npz") or find_spec("safetensors") is None
+    _replace(path, write_npz if npz else write_safetensors)
+
+
+def _replace(path: str | PathLike, write: Callable[[BinaryIO], None]) -> None:
+    """Call `write` with a new file, which takes the place of `path` once it is on the disk."""
+    place = os.path.realpath(path)  # a link stays a link
+    if os.path.exists(place) and not os.path.isfile(place):  # /dev/null: nothing to be replaced
+        with open(place, "wb") as file:
+            return write(file)
+    # A name of its own for each writer: processes that save to one path must not mix their bytes.
+    temporary = f"{place}.{secrets.token_hex(4)}.tmp"
+    try:
+        try:
+            with open(temporary, "xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            if os.path.exists(place):
+                shutil.copymode(place, temporary)
+            os.replace(temporary, place)
+        except BaseException:
+            if os.path.exists(temporary):
+                os.remove(temporary)
+            raise
+        if os.name == "posix":  # elsewhere a folder cannot be opened
+            folder = os.open(os.path.dirname(place), os.O_RDONLY)
+            try:
+                os.fsync(folder)  # the new name, too, is to be on the disk
+            finally:
+                os.close(folder)
+    except OSError as error:  # those of write() name no file, those of open() the temporary one
+        raise OSError(error.errno, error.strerror, fspath(path)) from error
 
 
 def load(path: str | PathLike) -> Any:
     """Read what save() wrote, or the tensors of any safetensors or .npz file as a flat dict.
 
-    Raises ValueError for a file that is neither, or is damaged.
+    Raises ValueError, naming the tensor if it is one, for a file that is neither, is damaged, or
+    holds what is no tensor, a pickled object for one; nothing in a file is ever executed.
     """
     with open(path, "rb") as file:
         head = file.read(9)
     try:
         if head[:2] != b"PK" and head[8:] != b"{":
             raise ValueError("it begins like neither")
-        arrays, structure = (_read_npz if head[:2] == b"PK" else _read_safetensors)(path)
-        if structure is None:
-            return {name: Tensor(array) for name, array in arrays.items()}
-        return _unpack(json.loads(structure), arrays)
+        tensors, structure = (_read_npz if head[:2] == b"PK" else _read_safetensors)(path)
+        return tensors if structure is None else _unpack(json.loads(structure), tensors)
     except ModuleNotFoundError:
         raise
     except Exception as error:  # whatever a reader raises, it means one thing to the caller
@@ -57,21 +101,34 @@ def load(path: str | PathLike) -> Any:
 
 
 def _read_npz(path):
-    arrays, structure = {}, None
-    with zipfile.ZipFile(path) as file:
-        for name in file.namelist():
-            with file.open(name) as member:
-                if name == _STRUCTURE:
-                    structure = member.read()
+    tensors, structure = {}, None
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            name = member.removesuffix(".npy")
+            with _naming(name), archive.open(member) as file:
+                if member == _STRUCTURE:
+                    structure = file.read()
                 else:
-                    arrays[name.removesuffix(".npy")] = read_array(member, allow_pickle=False)
-    return arrays, structure
+                    tensors[name] = Tensor(read_array(file, allow_pickle=False))
+    return tensors, structure
 
 
 def _read_safetensors(path):
+    tensors = {}
     with require("safetensors", "train").safe_open(path, "np") as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
-        return arrays, (file.metadata() or {}).get(_STRUCTURE)
+        for name in file.keys():  # noqa: SIM118, no mapping
+            with _naming(name):
+                tensors[name] = Tensor(file.get_tensor(name))
+        return tensors, (file.metadata() or {}).get(_STRUCTURE)
+
+
+@contextmanager
+def _naming(name):
+    """Whatever is wrong inside is wrong with the tensor of this name."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"tensor {name!r}: {error}") from error
 
 
 def _pack(value, name, arrays):
@@ -95,13 +152,15 @@ def _pack(value, name, arrays):
     raise TypeError(f"state: expected tensors, numbers, strings or None, got {found}")
 
 
-def _unpack(value, arrays):
+def _unpack(value, tensors):
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()
     if kind == "tensor":
-        return Tensor(arrays[content])
+        if content not in tensors:
+            raise ValueError(f"tensor {content!r} is missing")
+        return tensors[content]
     if kind == "dict":
-        return {key: _unpack(item, arrays) for key, item in content}
-    items = [_unpack(item, arrays) for item in content]
+        return {key: _unpack(item, tensors) for key, item in content}
+    items = [_unpack(item, tensors) for item in content]
     return items if kind == "list" else tuple(items)
