@@ -253,7 +253,7 @@ def _check_tensors(**arguments):
 
 def _check_constant(**weights):
     for name, x in weights.items():
-        if x is not None and x.requires_grad:
+        if x is not None and x.requires_grad and is_grad_enabled():
             raise RuntimeError(
                 f"{name}: a loss is not differentiable with respect to it; detach() it first"
             )
@@ -293,14 +293,44 @@ def _pointwise(name, input, target, parameter, reduction, same_shape=False):
     return apply(_OPS[name], (input, target, parameter, reduction, fused))
 
 
-def mse_loss(input, target, size_average=None, reduce=None, reduction="mean"):
-    """(input - target)², floats of any one shape -> () or, with reduction "none", that shape."""
-    return _pointwise("mse", input, target, (), _check_reduction(reduction, size_average, reduce))
+def _weighted(values, weight, reduction, divisor=None):
+    """The values times a weight, reduced; "mean" divides by their number or by `divisor`."""
+    values = values * weight
+    if reduction == "mean" and divisor is not None:
+        return values.sum() / divisor
+    return values if reduction == "none" else getattr(values, reduction)()
 
 
-def l1_loss(input, target, size_average=None, reduce=None, reduction="mean"):
-    """|input - target|, floats of any one shape -> () or, with reduction "none", that shape."""
-    return _pointwise("l1", input, target, (), _check_reduction(reduction, size_average, reduce))
+def _check_same_size(weight, input):
+    _check_tensors(weight=weight)
+    if weight.array.shape != input.array.shape:
+        raise ValueError(
+            f"weight: expected the same size as the input's, {tuple(input.shape)}, got "
+            f"{tuple(weight.shape)}"
+        )
+
+
+def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+    """(input - target)², floats of any one shape -> () or, with reduction "none", that shape.
+
+    weight: of the input's shape, may require a gradient; "mean" then divides by its sum.
+    """
+    reduction = _check_reduction(reduction, size_average, reduce)
+    if weight is None:
+        return _pointwise("mse", input, target, (), reduction)
+    values = _pointwise("mse", input, target, (), "none")
+    _check_same_size(weight, input)
+    return _weighted(values, weight, reduction, weight.sum())
+
+
+def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+    """|input - target|; the rest as in mse_loss."""
+    reduction = _check_reduction(reduction, size_average, reduce)
+    if weight is None:
+        return _pointwise("l1", input, target, (), reduction)
+    values = _pointwise("l1", input, target, (), "none")
+    _check_same_size(weight, input)
+    return _weighted(values, weight, reduction, weight.sum())
 
 
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
@@ -313,20 +343,27 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     return _pointwise("smooth_l1", input, target, (float(beta),), reduction)
 
 
-def huber_loss(input, target, reduction="mean", delta=1.0):
-    """d²/2 where |d| < delta, else delta (|d| - delta/2); d = input - target, delta > 0."""
+def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
+    """d²/2 where |d| < delta, else delta (|d| - delta/2); d = input - target, delta > 0.
+
+    weight: of the input's shape, may require a gradient; "mean" divides by the number of values.
+    """
     if not delta > 0:
         raise RuntimeError(
             f"huber_loss does not support non-positive values for delta: got {delta}"
         )
-    return _pointwise("huber", input, target, (float(delta),), _check_reduction(reduction))
+    reduction = _check_reduction(reduction)
+    if weight is None:
+        return _pointwise("huber", input, target, (float(delta),), reduction)
+    values = _pointwise("huber", input, target, (float(delta),), "none")
+    _check_same_size(weight, input)
+    return _weighted(values, weight, reduction)
 
 
-def _weighted(values, weight, reduction):
-    """The values times a weight, broadcast to their shape, reduced."""
+def _rescaled(values, weight, reduction):
+    """The values times a constant weight, broadcast to their shape, reduced, in their dtype."""
     _check_constant(weight=weight)
-    values = values * weight.to(values.dtype).broadcast_to(values.shape)
-    return values if reduction == "none" else getattr(values, reduction)()
+    return _weighted(values, weight.to(values.dtype).broadcast_to(values.shape), reduction)
 
 
 def binary_cross_entropy(
@@ -341,7 +378,7 @@ def binary_cross_entropy(
     each = reduction if weight is None else "none"
     out = _pointwise("bce", input, target, (), each, same_shape=True)
     run(_check_probabilities, out.array, input.array, target.array)
-    return out if weight is None else _weighted(out, weight, reduction)
+    return out if weight is None else _rescaled(out, weight, reduction)
 
 
 def _check_probabilities(out, input, target):
@@ -374,26 +411,22 @@ def binary_cross_entropy_with_logits(
         parameter = (pos_weight.broadcast_to(input.shape).array,)
     each = reduction if weight is None else "none"
     out = _pointwise("bce_with_logits", input, target, parameter, each, same_shape=True)
-    return out if weight is None else _weighted(out, weight, reduction)
+    return out if weight is None else _rescaled(out, weight, reduction)
 
 
 def _class_weights(target, weight, ignore_index, smoothing, shape, dtype):
-    """The weight of every class in every row, (N, C): one-hot or given, weighted and smoothed.
+    """Class indices (N,) as weights of every class in every row, (N, C); False for ignored rows."""
+    keep = target != ignore_index
+    rows = np.zeros(shape, dtype)
+    rows[np.flatnonzero(keep), target[keep]] = 1
+    return _smoothed(rows, weight, smoothing) * keep[:, None], keep
 
-    target is (N,) int or (N, C) probabilities, an array or a Tensor. The second result is False
-    for rows to leave out, or None.
-    """
-    keep = None
-    if target.ndim == 1:
-        target = getattr(target, "array", target)
-        keep = target != ignore_index
-        rows = np.zeros(shape, dtype)
-        rows[np.flatnonzero(keep), target[keep]] = 1
-        target = rows
+
+def _smoothed(rows, weight, smoothing):
+    """Probabilities (..., C), an array or a Tensor, smoothed and times the classes' weights."""
     if smoothing:
-        target = target * (1 - smoothing) + smoothing / shape[1]
-    target = target if weight is None else target * weight
-    return (target if keep is None else target * keep[:, None]), keep
+        rows = rows * (1 - smoothing) + smoothing / rows.shape[-1]
+    return rows if weight is None else rows * weight
 
 
 def _run_cross_entropy(input, target, weight, ignore_index, smoothing, reduction, count, slopes):
@@ -401,18 +434,21 @@ def _run_cross_entropy(input, target, weight, ignore_index, smoothing, reduction
     upstream = _per_element(np.float64(1), reduction, count) if slopes else None  # 1 / 0 is inf
     if target.ndim == 1 and not smoothing:
         return cpu.run_classes(loss, x, target, weight, ignore_index, upstream, value)
-    t, keep = _class_weights(target, weight, ignore_index, smoothing, x.shape, x.dtype)
-    t = np.ascontiguousarray(t, x.dtype)
+    keep = None
+    if target.ndim == 1:
+        target, keep = _class_weights(target, weight, ignore_index, smoothing, x.shape, x.dtype)
+    t = np.ascontiguousarray(target, x.dtype)
     return cpu.run_weights(loss, x, t, keep, upstream, value)
 
 
 def _by_logits(g, input, target, weight, ignore_index, smoothing, reduction, count, fused):
     if _is_tensor(g):
-        shape, raw = input.shape, getattr(target, "array", target)
-        target = raw if raw.ndim == 1 else target
-        t, keep = _class_weights(target, weight, ignore_index, smoothing, shape, input.dtype)
-        t = t if _is_tensor(t) else Tensor.wrap(t)
-        slope = LOSSES["cross_entropy"].reference(input, t)[1]
+        keep = None
+        if target.ndim == 1:
+            options = (weight, ignore_index, smoothing, input.shape, input.dtype)
+            t, keep = _class_weights(getattr(target, "array", target), *options)
+            target = Tensor.wrap(t)
+        slope = LOSSES["cross_entropy"].reference(input, target)[1]
         if keep is not None:
             slope = FUNCTIONS["where"](Tensor.wrap(keep[:, None]), slope, 0.0)
         g = _per_element(g, reduction, count)
@@ -423,11 +459,9 @@ def _by_logits(g, input, target, weight, ignore_index, smoothing, reduction, cou
     return _slope(g, fused, lambda: _run_cross_entropy(input, target, *options, True)[2])
 
 
-def _by_probabilities(g, input, target, weight, smoothing, reduction, count):
-    log_p = reduce.log_softmax(input, 1)
-    log_p = log_p if weight is None else log_p * weight
+def _by_probabilities(g, input, target, reduction, count):
     g = _per_element(g, reduction, count)
-    return log_p * -(1 - smoothing) * (g[:, None] if g.ndim else g)
+    return -reduce.log_softmax(input, 1) * (g[:, None] if g.ndim else g)
 
 
 @op(_by_logits, _by_probabilities)
@@ -467,14 +501,17 @@ def _check_cross_entropy(input, target, weight, label_smoothing):
         raise RuntimeError(f"target: expected class indices or probabilities, got {target.dtype}")
     if weight is not None:
         _check_tensors(weight=weight)
-        _check_constant(weight=weight)
         if tuple(weight.shape) != (classes,):
             raise RuntimeError(
                 "weight tensor should be defined either for all or no classes: expected shape "
                 f"({classes},), got {tuple(weight.shape)}"
             )
-        if weight.dtype != input.dtype:
-            raise RuntimeError(f"weight: expected {input.dtype} as the input, got {weight.dtype}")
+        if kind != "f":
+            _check_constant(weight=weight)
+            if weight.dtype != input.dtype:
+                raise RuntimeError(
+                    f"weight: expected {input.dtype} as the input, got {weight.dtype}"
+                )
     return classes, rows
 
 
@@ -491,20 +528,21 @@ def cross_entropy(
     """-sum_c q_c log softmax(input)_c along the class dimension.
 
     input: logits (C,), (N, C) or (N, C, d1, ...). target: class indices, int, of input's shape
-    without C, or probabilities of input's shape. weight: (C,), one per class. "mean" divides by the
-    weights of the target classes that are not ignored, or by N (d1 ...) for probabilities.
+    without C, or probabilities of input's shape. weight: (C,), one per class; beside probabilities
+    it may require a gradient. "mean" divides by the weights of the target classes that are not
+    ignored, or by N (d1 ...) for probabilities.
     Raises IndexError for a class outside [0, C) that is not ignore_index.
     """
     reduction = _check_reduction(reduction, size_average, reduce)
     classes, rows = _check_cross_entropy(input, target, weight, label_smoothing)
-    weight = raw(weight)
     if target.array.dtype.kind == "f":
         if ignore_index >= 0:
             raise RuntimeError("ignore_index is not supported for floating point target")
+        target = _smoothed(_classes_last(target, classes), weight, label_smoothing)
         input, target = _promoted(input, target)
-        target = _classes_last(target, classes)
-        count = len(target)
+        weight, count = None, len(target)
     else:
+        weight = raw(weight)
         flat, count = run(_checked_classes, raw(target), weight, classes, ignore_index)
         target = Tensor.wrap(flat)
     x = _classes_last(input, classes)
