@@ -37,10 +37,14 @@ class Generator:
 
     def get_state(self) -> Mapping:
         """All that the stream depends on, for set_state."""
-        return self.numpy.bit_generator.state
+        source = self.numpy.bit_generator
+        with source.lock:  # draws take it, NumPy's property does not
+            return source.state
 
     def set_state(self, state: Mapping) -> None:
-        self.numpy.bit_generator.state = state
+        source = self.numpy.bit_generator
+        with source.lock:
+            source.state = state
 
 
 default_generator = Generator().manual_seed(0)
