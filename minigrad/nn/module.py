@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
 
 from ..autograd import no_grad
-from ..dtypes import as_dtype, float32, float64
+from ..dtypes import CATEGORY, as_dtype, float32, float64
 from ..tape import active_tape, refuse
 from ..tensor import Tensor
 
@@ -21,6 +21,8 @@ class Parameter(Tensor):
     """A tensor that a Module registers when it is assigned to one of its attributes."""
 
     def __init__(self, data: Tensor, requires_grad: bool = True):
+        if not isinstance(data, Tensor):
+            raise TypeError(f"data: expected a Tensor, got {type(data).__name__}")
         super().__init__(data.array, requires_grad=requires_grad)
 
     def __repr__(self):
@@ -69,6 +71,8 @@ class Module:
         word = _KINDS[kind]
         if "_registered" not in vars(self):
             raise AttributeError(f"cannot assign {word} before Module.__init__() call")
+        if not isinstance(name, str):
+            raise TypeError(f"{word} name should be a string, got {type(name).__name__}")
         if not name or "." in name:
             raise KeyError(f'{word} name can\'t be empty or contain ".", got: {name!r}')
         if not replace and name not in self._registered and hasattr(self, name):
@@ -155,7 +159,8 @@ class Module:
     def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True):
         """Copy values into parameters and buffers; returns (missing_keys, unexpected_keys).
 
-        Raises RuntimeError, and copies nothing, if a shape differs or, when `strict`, a key.
+        Raises RuntimeError, and copies nothing, if a shape differs, if floats are to become
+        integers or bools, or, when `strict`, if a key differs.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
@@ -175,6 +180,9 @@ class Module:
                     f"{given.shape} from checkpoint, the shape in current model is {value.shape}"
                 )
                 errors.append(f"size mismatch for {key}: copying a param with shape {shapes}.")
+            elif CATEGORY[given.dtype.kind] > CATEGORY[value.dtype.kind]:
+                dtypes = f"{given.dtype} from checkpoint, {value.dtype} in current model"
+                errors.append(f"dtype mismatch for {key}: {dtypes}.")
         if errors:
             errors.insert(0, f"Error(s) in loading state_dict for {type(self).__name__}:")
             raise RuntimeError("\n\t".join(errors))

@@ -12,9 +12,14 @@ from ..tape import refuse, repeated
 from ..tensor import Tensor
 
 
-def check(condition, name, value, expected):
-    """Raise ValueError in PyTorch's words unless a hyperparameter is in range."""
-    if not condition:
+def check(name, value, expected, below=None):
+    """Raise ValueError in PyTorch's words unless a hyperparameter is in [0, below)."""
+    try:
+        fits = value >= 0 and (below is None or value < below)
+    except TypeError:
+        kind = type(value).__name__
+        raise TypeError(f"{name}: expected a number, {expected}, got {kind}") from None
+    if not fits:
         raise ValueError(f"Invalid {name} value: {value}; expected {expected}")
 
 
@@ -46,6 +51,9 @@ class Optimizer:
 
     def add_param_group(self, param_group: dict) -> None:
         """Add parameters with options of their own: {"params": [...], "lr": ...}."""
+        if not isinstance(param_group, dict):
+            kind = type(param_group).__name__
+            raise TypeError(f"param_group: expected a dict, got {kind}")
         params = param_group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
         known = {id(p) for group in self.param_groups for p in group["params"]}
@@ -103,18 +111,27 @@ class Optimizer:
                 array, state, used, update = self._bound.get(p) or self._bind(p, needs)
                 if array is not p.array or state is not self.state.get(p) or used != needs:
                     array, state, used, update = self._bind(p, needs)
-                t = state["step"] = state["step"] + 1
+                t = state["step"] + 1
                 if t not in numbers:
                     numbers[t] = tuple(map(float, self.numbers(group, t)))
+                state["step"] = t
                 update(p._grad.array, numbers[t])
                 p.version[0] += 1
 
     def _bind(self, p, needs):
         """Make the states the parameter lacks, and bind the kernel to its memory."""
+        if p.dtype.kind != "f":
+            raise RuntimeError(f"params: expected floating point tensors, got one of {p.dtype}")
+        if p._grad.array.shape != p.array.shape:  # .data was replaced; the kernel would not notice
+            shapes = f"{tuple(p.shape)}, but its gradient {tuple(p._grad.shape)}"
+            raise RuntimeError(f"params: one has shape {shapes}; call zero_grad() first")
         state, states = self.state.setdefault(p, {"step": 0}), []
         for name, used in zip(self.states, needs, strict=True):
             if used and name not in state:
                 state[name] = Tensor.wrap(np.zeros(p.array.shape, p.array.dtype))
+            if used and state[name].array.shape != p.array.shape:
+                shapes = f"{tuple(p.shape)} as the parameter has, got {tuple(state[name].shape)}"
+                raise RuntimeError(f"{name}: expected a state of shape {shapes}")
             states.append(state[name].array if used else None)
         update = cpu.bind_update(self.rule, p.array, states + [None] * (3 - len(states)))
         self._bound[p] = p.array, state, needs, update
@@ -132,24 +149,59 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Take over the states and options of an optimizer with groups of the same sizes."""
-        groups = state_dict["param_groups"]
-        sizes = [len(g["params"]) for g in groups]
+        """Take over the states and options of an optimizer with groups of the same sizes.
+
+        Raises ValueError, and takes over nothing, if sizes, shapes or dtypes differ, a state or an
+        option is missing, or what is given is no state dict.
+        """
+        try:
+            groups = [(dict(g), list(g["params"])) for g in state_dict["param_groups"]]
+            states = {int(i): dict(s) for i, s in state_dict["state"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            given = f"{type(error).__name__}: {error}"
+            raise ValueError(f"expected what state_dict() of an optimizer gives; {given}") from None
+        sizes = [len(params) for _, params in groups]
         if sizes != [len(g["params"]) for g in self.param_groups]:
             raise ValueError(
                 "loaded state dict contains a parameter group that doesn't match the size of "
                 f"optimizer's group: got sizes {sizes}"
             )
-        order: dict[int, Tensor] = {}
-        for ours, theirs in zip(self.param_groups, groups, strict=True):
-            order |= dict(zip(theirs["params"], ours["params"], strict=True))
+        order: dict[int, tuple] = {}
+        for n, (ours, (theirs, params)) in enumerate(zip(self.param_groups, groups, strict=True)):
+            for option in self.defaults:
+                if option not in theirs:
+                    raise ValueError(f"loaded state dict lacks param_groups.{n}.{option}")
+            needs = self.needs(theirs)
+            order |= {i: (p, needs) for i, p in zip(params, ours["params"], strict=True)}
+        found = {}
+        for i, state in states.items():
+            if i not in order:
+                raise ValueError(f"loaded state dict has state.{i}, but no such parameter")
+            p, needs = order[i]
+            found[p] = self._fitting(f"state.{i}", state, p, needs)
+        for ours, (theirs, _) in zip(self.param_groups, groups, strict=True):
             ours.update({k: v for k, v in theirs.items() if k != "params"})
-        self.state = {
-            order[int(i)]: {
-                name: v.to(order[int(i)].dtype).clone() if isinstance(v, Tensor) else v
-                for name, v in s.items()
-            }
-            for i, s in state_dict["state"].items()
+        self.state = found
+
+    def _fitting(self, key, state, p, needs):
+        """A copy of the loaded state of parameter p, after making sure that it fits."""
+        used = [name for name, need in zip(self.states, needs, strict=True) if need]
+        for name in ("step", *used):
+            value = state.get(name)
+            if value is None:
+                raise ValueError(f"loaded state dict lacks {key}.{name}")
+            if name == "step":
+                continue
+            fits = isinstance(value, Tensor) and value.shape == p.shape
+            if not fits or not value.is_floating_point():
+                got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else value
+                raise ValueError(
+                    f"loaded state dict: expected floats of shape {tuple(p.shape)}, as the "
+                    f"parameter's, for {key}.{name}, got {got}"
+                )
+        return {
+            name: value.to(p.dtype).clone() if isinstance(value, Tensor) else value
+            for name, value in state.items()
         }
 
     def __repr__(self):
