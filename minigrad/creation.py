@@ -26,7 +26,8 @@ def _array_of(data, dtype, copy):
         data = data.array
     if hasattr(data, "__array__"):
         array = np.array(data) if copy else np.asarray(data)
-        return array.astype(dtypes.as_dtype(dtype or array.dtype, "data"), copy=False)
+        dtype = dtypes.as_dtype(dtype) if dtype else dtypes.as_dtype(array.dtype, "data")
+        return array.astype(dtype, copy=False)
     if isinstance(data, (list, tuple)):
         data = [x.array if isinstance(x, Tensor) else x for x in data]
     try:
@@ -40,7 +41,7 @@ def _array_of(data, dtype, copy):
         array = array.astype(np.float64)  # integers beyond int64
         if dtype is None:
             raise ValueError("data: Overflow when unpacking an integer: it does not fit int64")
-    dtype = dtypes.as_dtype(dtype or _dtype_inside(data, array), "data")
+    dtype = dtypes.as_dtype(dtype) if dtype else dtypes.as_dtype(_dtype_inside(data, array), "data")
     if array.size and dtype != array.dtype:
         check_range(array.min(), array.max(), dtype)
     return array.astype(dtype, copy=False)
@@ -108,7 +109,24 @@ def _shape(size):
         raise TypeError(f"size: expected integers, got {size}") from None
     if any(n < 0 for n in size):
         raise RuntimeError(f"size: expected non-negative sizes, got {size}")
+    if math.prod(n or 1 for n in size) >= 2**60:  # of 8 bytes: what NumPy can count
+        raise RuntimeError(f"size: {size} is more than an array can hold")
     return size
+
+
+def _number(**arguments):
+    for name, x in arguments.items():
+        if not isinstance(x, (int, float, np.integer, np.floating, np.bool_)) and getattr(
+            x, "ndim", 1
+        ):
+            raise TypeError(f"{name}: expected a number, got {type(x).__name__}")
+
+
+def like(input):
+    """The Tensor whose shape and dtype are asked for; TypeError if it is none."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"input: expected a Tensor, got {type(input).__name__}")
+    return input
 
 
 def zeros(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -129,14 +147,15 @@ def empty(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
 
 def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`fill_value` everywhere; its Python type decides the dtype unless given."""
+    _number(fill_value=fill_value)
     value = _array_of(fill_value, dtype, False)
-    size = (size,) if isinstance(size, (int, np.integer)) else size
+    size = size if isinstance(size, (tuple, list)) else (size,)
     return _finish(np.full(_shape(tuple(size)), value, value.dtype), device, requires_grad)
 
 
 def full_like(input, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`fill_value` in the shape and dtype of `input`."""
-    dtype = dtype or input.dtype
+    dtype = dtype or like(input).dtype
     return full(input.shape, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
@@ -152,12 +171,13 @@ def ones_like(input, **options) -> Tensor:
 
 def empty_like(input, *, dtype=None, **options) -> Tensor:
     """Memory in the shape and dtype of `input`, whatever it holds; options as in empty."""
-    return empty(input.shape, dtype=dtype or input.dtype, **options)
+    return empty(like(input).shape, dtype=dtype or input.dtype, **options)
 
 
 def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """start, start + step, ... below `end`; int64 if all are integers, else float32."""
     start, end = (0, start) if end is None else (start, end)
+    _number(start=start, end=end, step=step)
     if step == 0 or not 0 <= (end - start) / step < math.inf:
         raise RuntimeError(f"arange(): step {step} does not lead from {start} to {end}")
     dtype = dtypes.result_type(start, end, step) if dtype is None else dtypes.as_dtype(dtype)
@@ -166,6 +186,7 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=Fa
 
 def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`steps` evenly spaced values from `start` to `end`, both included."""
+    _number(start=start, end=end)
     dtype = dtypes.as_dtype(dtype or np.float32)
     return _finish(np.linspace(start, end, *_shape((steps,))).astype(dtype), device, requires_grad)
 

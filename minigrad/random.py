@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import secrets
 from collections.abc import Mapping
 
 import numpy as np
 
 from . import dtypes
-from .creation import _finish, _shape, check_range
-from .tensor import Tensor
+from .creation import _finish, _shape, check_range, like
+from .tensor import Tensor, check_device
 
 
 class Generator:
@@ -19,6 +20,7 @@ class Generator:
     """
 
     def __init__(self, device="cpu"):
+        check_device(device)
         self.seed()
 
     def manual_seed(self, seed: int) -> Generator:
@@ -54,18 +56,27 @@ seed, initial_seed = default_generator.seed, default_generator.initial_seed
 
 def stream(generator=None) -> np.random.Generator:
     """NumPy's generator under `generator`, or under the default one."""
+    if not isinstance(generator, Generator | None):
+        raise TypeError(f"generator: expected a Generator or None, got {type(generator).__name__}")
     return (generator or default_generator).numpy
+
+
+def _float(dtype):
+    dtype = dtypes.as_dtype(dtype or np.float32)
+    if dtype.kind != "f":
+        raise RuntimeError(f"dtype: expected a floating point dtype, got {dtype}")
+    return dtype
 
 
 def rand(*size, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Uniform on [0, 1)."""
-    array = stream(generator).random(_shape(size), dtypes.as_dtype(dtype or np.float32))
+    array = stream(generator).random(_shape(size), _float(dtype))
     return _finish(array, device, requires_grad)
 
 
 def randn(*size, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Standard normal."""
-    array = stream(generator).standard_normal(_shape(size), dtypes.as_dtype(dtype or np.float32))
+    array = stream(generator).standard_normal(_shape(size), _float(dtype))
     return _finish(array, device, requires_grad)
 
 
@@ -73,6 +84,10 @@ def randint(low, high=None, size=None, *, generator=None, dtype=None, device=Non
     """Integers from `low` (0 unless given) to `high` - 1: randint(high, size), as PyTorch's."""
     if size is None:
         low, high, size = 0, low, high
+    try:
+        low, high = operator.index(low), operator.index(high)
+    except TypeError:
+        raise TypeError(f"randint: expected integers, got low={low!r}, high={high!r}") from None
     if high <= low:
         raise RuntimeError(f"randint: expected low < high, got low={low} and high={high}")
     dtype = dtypes.as_dtype(dtype or np.int64)
@@ -89,19 +104,23 @@ def randperm(n, *, generator=None, dtype=None, device=None) -> Tensor:
 
 def rand_like(input, *, dtype=None, **options) -> Tensor:
     """Uniform on [0, 1), in the shape and dtype of `input`; options as in rand."""
-    return rand(input.shape, dtype=dtype or input.dtype, **options)
+    return rand(like(input).shape, dtype=dtype or input.dtype, **options)
 
 
 def randn_like(input, *, dtype=None, **options) -> Tensor:
     """Standard normal, in the shape and dtype of `input`; options as in randn."""
-    return randn(input.shape, dtype=dtype or input.dtype, **options)
+    return randn(like(input).shape, dtype=dtype or input.dtype, **options)
 
 
 def _uniform_(self, a=0.0, b=1.0, *, generator=None):
+    if not a <= b:
+        raise RuntimeError(f"uniform_: expected a <= b, got a={a} and b={b}")
     return self.copy_(rand_like(self, generator=generator) * (b - a) + a)
 
 
 def _normal_(self, mean=0.0, std=1.0, *, generator=None):
+    if not std >= 0:
+        raise RuntimeError(f"std: expected a number >= 0, got {std}")
     return self.copy_(randn_like(self, generator=generator) * std + mean)
 
 

@@ -73,7 +73,7 @@ class Tensor:
         if tape is not None:
             tape.made(array)
         if requires_grad:
-            self.requires_grad_()
+            self.requires_grad_(requires_grad)
 
     @staticmethod
     def wrap(array, node=None) -> Tensor:
@@ -150,6 +150,10 @@ class Tensor:
 
     @data.setter
     def data(self, new):
+        if not isinstance(new, Tensor):
+            raise TypeError(f"data: expected a Tensor, got {type(new).__name__}")
+        if self.requires_grad and new.dtype.kind != "f":
+            raise RuntimeError(f"data: a tensor that requires a gradient is float, got {new.dtype}")
         if new.array is not self.array:
             refuse("it gives a tensor other memory (.data = ...); change it in place")
         self.array = new.array
@@ -171,6 +175,8 @@ class Tensor:
         if new is not None:
             if not isinstance(new, Tensor):
                 raise TypeError(f"grad: expected a Tensor or None, got {type(new).__name__}")
+            if new is self:
+                raise RuntimeError("grad: a tensor cannot be its own gradient; assign a clone()")
             if (new.array.shape, new.array.dtype) != (self.array.shape, self.array.dtype):
                 raise RuntimeError(
                     f"grad: expected shape {tuple(self.shape)} and dtype {self.dtype} as the "
@@ -192,6 +198,8 @@ class Tensor:
 
     def requires_grad_(self, requires_grad=True):
         """Ask for (or, on a leaf, no longer ask for) a gradient; returns self."""
+        if not isinstance(requires_grad, (bool, np.bool_)):
+            raise TypeError(f"requires_grad: expected a bool, got {type(requires_grad).__name__}")
         if requires_grad and self.array.dtype.kind != "f":
             raise RuntimeError(
                 f"only Tensors of floating point dtype can require gradients, got {self.dtype}"
@@ -301,7 +309,10 @@ class Tensor:
     def _store(self, where, value):
         try:
             run(_assign, raw(self), where, value, self.version)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
+            if isinstance(value, _NUMBERS) and self.array.flags.writeable:
+                problem = f"cannot be converted to type {self.dtype} without overflow"
+                raise RuntimeError(f"value {problem}: got {value}") from None
             if self.array.flags.writeable:
                 raise RuntimeError(f"shape mismatch: {error}") from None
             raise RuntimeError(
@@ -478,6 +489,8 @@ class Tensor:
         return f"minigrad.{self.dtype}" if dtype is None else self.to(dtype)
 
     def type_as(self, other):
+        if not isinstance(other, Tensor):
+            raise TypeError(f"other: expected a Tensor, got {type(other).__name__}")
         return self.to(other.dtype)
 
     def cpu(self):
@@ -527,7 +540,12 @@ def _constant(x):
     """A NumPy number as Python's, an array or a list as a Tensor, anything else as it is."""
     if isinstance(x, np.generic):
         return x.item()
-    return Tensor(np.asarray(x)) if isinstance(x, (np.ndarray, list, tuple)) else x
+    if isinstance(x, (np.ndarray, list, tuple)):
+        try:
+            return Tensor(np.asarray(x))
+        except ValueError:
+            raise TypeError(f"expected nested sequences of equal length, got {x}") from None
+    return x
 
 
 def _as_index(key):
@@ -542,7 +560,12 @@ def _as_index(key):
         if key.array.dtype.kind == "b":
             refuse("the shape of x[mask] depends on values; use where()")
         return raw(key)
-    return np.asarray(key, dtype=None if key else np.int64) if isinstance(key, list) else key
+    if isinstance(key, list):
+        try:
+            return np.asarray(key, dtype=None if key else np.int64)
+        except ValueError:
+            raise IndexError(f"index: expected nested lists of equal length, got {key}") from None
+    return key
 
 
 def _mixed(key):
@@ -588,7 +611,7 @@ def apply(operation: Op, args: tuple) -> Tensor:
             arrays.append(array)
             parents.append(node)
         else:
-            if type(x) not in _NUMBERS and x is not None:
+            if type(x) not in _NUMBERS and not (x is None and operation.optional):
                 x, simple = _operand(operation, x), False
             arrays.append(x)
             parents.append(None)
@@ -678,9 +701,12 @@ def _as_pytorch(operation, arrays, error):
             f"{operation.name}(): Dimension out of range (expected to be in range of [{-n}, "
             f"{n - 1}], but got {error.axis})"
         )
-    kind = RuntimeError  # also where a NumPy function is not defined for the dtype
-    if isinstance(error, TypeError) and not str(error).startswith("ufunc"):
-        kind = TypeError
+    if isinstance(error, TypeError) and str(error).startswith("ufunc"):
+        kinds = ", ".join(str(getattr(x, "dtype", type(x).__name__)) for x in arrays)
+        return RuntimeError(f"{operation.name}(): not implemented for {kinds}")
+    kind = TypeError if isinstance(error, TypeError) else RuntimeError
+    if str(error) == "slice step cannot be zero":
+        kind = ValueError
     return kind(f"{operation.name}(): {error}; got shapes {shapes}")
 
 
@@ -735,7 +761,15 @@ def _public(f: Op | Callable) -> Callable:
             kwargs = {
                 KEYWORDS.get(k, k): v for k, v in kwargs.items() if k != "out" or v is not None
             }
-        return apply(f, f.bind(*args, **kwargs)) if isinstance(f, Op) else f(*args, **kwargs)
+        if isinstance(f, Op):
+            return apply(f, f.bind(*args, **kwargs))
+        try:
+            return f(*args, **kwargs)
+        except AttributeError as error:
+            given = [*args, *kwargs.values()]
+            given = next((x for x in given if isinstance(x, (list, tuple))), given)
+            found = ", ".join(type(x).__name__ for x in given)
+            raise TypeError(f"{f.__name__}(): expected Tensors, got {found}") from error
 
     function.__name__ = function.__qualname__ = f.__name__
     function.__doc__ = f.__doc__

@@ -19,6 +19,9 @@ class Context:
 
     def save_for_backward(self, *tensors):
         """Keep inputs or outputs (or None) for backward, which reads them as saved_tensors."""
+        for t in tensors:
+            if t is not None and not hasattr(t, "node"):
+                raise TypeError(f"save_for_backward: expected Tensors, got {type(t).__name__}")
         self._saved = tensors
 
     @property
@@ -62,6 +65,11 @@ class _Call:
         found = [None] * n
         for i, (result, parent) in enumerate(zip(results, parents, strict=False)):
             if result is not None and parent is not None:
+                if not hasattr(result, "node"):
+                    kind = type(result).__name__
+                    raise RuntimeError(
+                        f"{fault}valid gradient at index {i} - got {kind}, no Tensor"
+                    )
                 if result.array.shape != parent.shape:
                     shapes = f"got {list(result.shape)} but expected {list(parent.shape)}"
                     raise RuntimeError(f"{fault}valid gradient at index {i} - {shapes}")
@@ -93,6 +101,10 @@ class Function:
         with no_grad():
             result = cls.forward(ctx, *args)
         outputs = result if isinstance(result, tuple) else (result,)
+        for o in outputs:
+            if not hasattr(o, "node"):
+                problem = f"expected a Tensor or a tuple of Tensors, got {type(o).__name__}"
+                raise TypeError(f"{cls.__name__}.forward: {problem}")
         given = {id(x) for x in args}  # an input that is returned becomes a tensor of its own
         outputs = tuple(o.detach() if id(o) in given else o for o in outputs)
         if is_grad_enabled() and any(ctx.needs_input_grad):

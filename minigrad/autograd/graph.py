@@ -297,6 +297,8 @@ def _run(outputs, gradients, retain_graph, create_graph, targets=None):
     if create_graph:
         refuse("create_graph differentiates the backward pass itself")
     gradients = (None,) * len(outputs) if gradients is None else gradients
+    if len(gradients) != len(outputs):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(gradients)} gradients")
     pending = _first_gradients(outputs, gradients, create_graph)
     retain = create_graph if retain_graph is None else retain_graph
     lift = outputs[0].lift if create_graph else None
@@ -307,8 +309,17 @@ def _run(outputs, gradients, retain_graph, create_graph, targets=None):
         _recording.reset(token)
 
 
-def _as_tuple(x):
-    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
+def _tensors(x, name):
+    """One Tensor or several as a tuple."""
+    several = tuple(x) if isinstance(x, (tuple, list)) else (x,)
+    for t in several:
+        if not hasattr(t, "node"):
+            raise TypeError(f"{name}: expected Tensors, got {type(t).__name__}")
+    return several
+
+
+def _gradients(x):
+    return x if x is None else tuple(x) if isinstance(x, (tuple, list)) else (x,)
 
 
 def backward(
@@ -319,9 +330,10 @@ def backward(
     `grad_tensors` are the gradients of the outputs, needed unless an output has one element. The
     graph is freed unless `retain_graph` (by default: `create_graph`) is true.
     """
-    outputs = _as_tuple(tensors)
-    grads = None if grad_tensors is None else _as_tuple(grad_tensors)
-    owners = None if inputs is None else {t.node: t for t in _as_tuple(inputs)}
+    outputs, grads = _tensors(tensors, "tensors"), _gradients(grad_tensors)
+    owners = None if inputs is None else {t.node: t for t in _tensors(inputs, "inputs")}
+    if owners == {}:
+        raise RuntimeError("inputs: expected at least one tensor, got none; leave it out for all")
     if owners is not None and None in owners:
         raise RuntimeError("inputs: one of the tensors does not require grad")
     found, owned = _run(outputs, grads, retain_graph, create_graph, owners)
@@ -362,8 +374,8 @@ def grad(
     Leaves every `.grad` alone. An input that the outputs do not depend on is an error, or None with
     `allow_unused`.
     """
-    outputs, inputs = _as_tuple(outputs), _as_tuple(inputs)
-    grads = None if grad_outputs is None else _as_tuple(grad_outputs)
+    outputs, inputs = _tensors(outputs, "outputs"), _tensors(inputs, "inputs")
+    grads = _gradients(grad_outputs)
     if any(t.node is None for t in inputs):
         raise RuntimeError("One of the differentiated Tensors does not require grad")
     targets = {t.node for t in inputs}

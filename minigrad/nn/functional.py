@@ -51,6 +51,7 @@ def dropout(input, p=0.5, training=True, *, generator=None):
     """Zero each element with probability p and scale the others by 1 / (1 - p), when training."""
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    _check_tensors(input=input)
     if not training or p == 0:
         return input
     return input * Tensor.wrap(run(_dropout_mask, input.array.shape, input.dtype, p, generator))
@@ -63,6 +64,7 @@ def _dropout_mask(shape, dtype, p, generator):
 
 def embedding(input, weight, padding_idx=None):
     """Rows of weight (V, D) at indices `input` (...) -> (..., D); padding_idx gets no gradient."""
+    _check_tensors(input=input, weight=weight)
     if input.dtype.kind not in "iu":
         raise RuntimeError(f"embedding: expected integer indices, got {input.dtype}")
     if weight.ndim != 2:
@@ -98,6 +100,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
 
     Source: Ba, Kiros and Hinton, "Layer Normalization", 2016.
     """
+    _check_tensors(input=input)
     n = len(normalized_shape)
     if input.shape[-n:] != tuple(normalized_shape):
         raise RuntimeError(
@@ -118,6 +121,17 @@ def batch_norm(
     Training uses the batch's statistics and moves the running ones by `momentum` in place;
     otherwise the running ones are used. Source: Ioffe and Szegedy, "Batch Normalization", 2015.
     """
+    _check_tensors(input=input)
+    given = {
+        "running_mean": running_mean,
+        "running_var": running_var,
+        "weight": weight,
+        "bias": bias,
+    }
+    for name, x in given.items():
+        if x is not None and x.array.shape != input.array.shape[1:2]:
+            channels = f"{input.shape[1]} elements, one per channel of input"
+            raise RuntimeError(f"{name}: expected {channels}, got shape {tuple(x.shape)}")
     dims, shape = (0, *range(2, input.ndim)), (1, -1) + (1,) * (input.ndim - 2)
     if training or running_mean is None:
         n = input.numel() // max(input.shape[1], 1)
@@ -144,10 +158,15 @@ def _move(running, batch, momentum, scale=1.0):
 
 def one_hot(tensor, num_classes=-1):
     """Class indices (...) as int64 rows (..., num_classes) with a single 1."""
+    _check_tensors(tensor=tensor)
+    if not isinstance(num_classes, (int, np.integer)):
+        raise TypeError(f"num_classes: expected an integer, got {type(num_classes).__name__}")
     if tensor.dtype.kind not in "iu":
         raise RuntimeError(f"one_hot is only applicable to index tensors, got {tensor.dtype}")
     if num_classes == -1:
         refuse("one_hot needs num_classes, or the shape of its result depends on values")
+        if not tensor.numel():
+            raise RuntimeError("num_classes: an empty tensor does not tell how many; pass it")
         num_classes = int(tensor.array.max()) + 1
     return Tensor.wrap(run(_one_hot, raw(tensor), num_classes))
 
@@ -253,10 +272,17 @@ def _check_tensors(**arguments):
 
 def _check_constant(**weights):
     for name, x in weights.items():
+        if x is not None and not isinstance(x, Tensor):
+            raise TypeError(f"{name}: expected a Tensor or None, got {type(x).__name__}")
         if x is not None and x.requires_grad and is_grad_enabled():
             raise RuntimeError(
                 f"{name}: a loss is not differentiable with respect to it; detach() it first"
             )
+
+
+def _check_number(name, x):
+    if not isinstance(x, (int, float, np.integer, np.floating)) and getattr(x, "shape", None) != ():
+        raise TypeError(f"{name}: expected a number, got {type(x).__name__}")
 
 
 def _promoted(input, target):
@@ -336,6 +362,7 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
     """d²/(2 beta) where |d| < beta, else |d| - beta/2; d = input - target. beta >= 0; 0 is L1."""
     reduction = _check_reduction(reduction, size_average, reduce)
+    _check_number("beta", beta)
     if not beta >= 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta: got {beta}")
     if beta == 0:
@@ -348,6 +375,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
 
     weight: of the input's shape, may require a gradient; "mean" divides by the number of values.
     """
+    _check_number("delta", delta)
     if not delta > 0:
         raise RuntimeError(
             f"huber_loss does not support non-positive values for delta: got {delta}"
@@ -476,8 +504,13 @@ def _cross_entropy(input, target, weight, ignore_index, smoothing, reduction, co
 _cross_entropy.name = "cross_entropy"
 
 
-def _check_cross_entropy(input, target, weight, label_smoothing):
+def _check_cross_entropy(input, target, weight, ignore_index, label_smoothing=0.0):
     _check_tensors(input=input, target=target)
+    _check_number("label_smoothing", label_smoothing)
+    if not isinstance(ignore_index, (int, np.integer)):
+        raise TypeError(f"ignore_index: expected an integer, got {type(ignore_index).__name__}")
+    if not -(2**63) <= ignore_index < 2**63:
+        raise ValueError(f"ignore_index: expected an integer of 64 bits, got {ignore_index}")
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     shape, given, kind = input.array.shape, target.array.shape, target.array.dtype.kind
@@ -488,7 +521,7 @@ def _check_cross_entropy(input, target, weight, label_smoothing):
     classes, rows = (shape[1], shape[:1] + shape[2:]) if len(shape) > 1 else (shape[0], ())
     if kind == "f":
         if given != shape:
-            raise RuntimeError(
+            raise (ValueError if rows and given[:1] != rows[:1] else RuntimeError)(
                 f"target: probabilities must have the input's shape {shape}, got {given}; class "
                 "indices must be integers"
             )
@@ -534,7 +567,7 @@ def cross_entropy(
     Raises IndexError for a class outside [0, C) that is not ignore_index.
     """
     reduction = _check_reduction(reduction, size_average, reduce)
-    classes, rows = _check_cross_entropy(input, target, weight, label_smoothing)
+    classes, rows = _check_cross_entropy(input, target, weight, ignore_index, label_smoothing)
     if target.array.dtype.kind == "f":
         if ignore_index >= 0:
             raise RuntimeError("ignore_index is not supported for floating point target")
@@ -590,7 +623,7 @@ def nll_loss(
 ):
     """-weight[y] * input[y] of log-probabilities; shapes and reductions as in cross_entropy."""
     reduction = _check_reduction(reduction, size_average, reduce)
-    classes, rows = _check_cross_entropy(input, target, weight, 0.0)
+    classes, rows = _check_cross_entropy(input, target, weight, ignore_index)
     if target.dtype.kind == "f":
         raise RuntimeError(f"target: expected class indices, got {target.dtype}")
     w, log_p = raw(weight), _classes_last(input, classes)

@@ -150,14 +150,15 @@ class BatchNorm1d(_Normalisation):
     def forward(self, input):
         if input.ndim not in (2, 3):
             raise ValueError(f"expected 2D or 3D input (got {input.ndim}D input)")
-        momentum = self.momentum
-        if self.training and self.track_running_stats:
-            self.num_batches_tracked.add_(1)
-            if momentum is None:
-                momentum = 1 / self.num_batches_tracked.item()
+        counts, momentum = self.training and self.track_running_stats, self.momentum
+        if counts and momentum is None:
+            momentum = 1 / (self.num_batches_tracked.item() + 1)
         by_batch = self.training or not self.track_running_stats
         affine, running = (self.weight, self.bias), (self.running_mean, self.running_var)
-        return F.batch_norm(input, *running, *affine, by_batch, momentum or 0.0, self.eps)
+        out = F.batch_norm(input, *running, *affine, by_batch, momentum or 0.0, self.eps)
+        if counts:
+            self.num_batches_tracked.add_(1)
+        return out
 
     def extra_repr(self):
         affine = f"affine={self.affine}, bias={self.bias is not None}"

@@ -18,7 +18,7 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
     NaN or infinite and `error_if_nonfinite`.
     """
     return Tensor.wrap(
-        run(_clip, _grads(parameters), max_norm, float(norm_type), error_if_nonfinite)
+        run(_clip, _grads(parameters), float(max_norm), float(norm_type), error_if_nonfinite)
     )
 
 
@@ -36,5 +36,6 @@ def _clip(grads, max_norm, order, error_if_nonfinite):
 
 def clip_grad_value_(parameters, clip_value: float) -> None:
     """Clip every gradient in place to [-clip_value, clip_value]; parameters: Tensors, or one."""
+    clip_value = float(clip_value)
     for grad in _grads(parameters):
         run(np.clip, grad, -clip_value, clip_value, grad)

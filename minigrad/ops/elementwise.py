@@ -13,6 +13,8 @@ def _zero(g):
 
 
 def _scaled(x, alpha):
+    if not isinstance(alpha, (int, float)):
+        raise TypeError(f"alpha: expected a number, got {type(alpha).__name__}")
     if isinstance(alpha, float) and isinstance(x, np.ndarray) and x.dtype.kind != "f":
         raise RuntimeError(f"alpha: expected an integer for integer tensors, got {alpha}")
     return x * alpha

@@ -53,6 +53,8 @@ def index_select(input, dim, index):
 
 def _checked(index, size, dim):
     """The index, an array, all of it in [0, size)."""
+    if index.dtype.kind not in "iu":
+        raise RuntimeError(f"index: expected integers, got {index.dtype}")
     outside = (index < 0) | (index >= size)
     if outside.any():
         first = index[outside][0]
@@ -63,6 +65,8 @@ def _checked(index, size, dim):
 def take_along_dim(input, indices, dim=None):
     """Elements picked along `dim` by `indices`, broadcast against `input` elsewhere."""
     indices = raw(indices)
+    if indices.dtype.kind not in "iu":
+        raise RuntimeError(f"indices: expected integers, got {indices.dtype}")
     if dim is None:
         return getitem(reshape(input, (-1,)), run(np.ravel, indices))
     dim = at_dim(dim, input.ndim)
@@ -84,6 +88,13 @@ def gather(input, dim, index):
     if index.ndim != input.ndim:
         ranks = f"got {index.ndim} and {input.ndim}"
         raise RuntimeError(f"index and input must have the same number of dimensions, {ranks}")
+    if any(
+        n > m for d, (n, m) in enumerate(zip(index.shape, input.shape, strict=True)) if d != dim
+    ):
+        shapes = f"got {tuple(index.shape)} for {tuple(input.shape)}"
+        raise RuntimeError(
+            f"index: may not be larger than input but along dimension {dim}: {shapes}"
+        )
     grid = list(np.ogrid[tuple(map(slice, index.shape))])
     grid[dim] = run(_checked, raw(index), input.shape[dim], dim)
     return getitem(input, tuple(grid))

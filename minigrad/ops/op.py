@@ -36,6 +36,8 @@ class Op:
         self.compute = lambda *args: np.asarray(forward(*args))  # what a recorded step calls
         self.promote, self.view, self.arity = promote, view, len(formulas)
         self.differentiable = any(formulas)
+        inputs = list(inspect.signature(forward).parameters.values())[: self.arity]
+        self.optional = any(p.default is None for p in inputs)  # may an input be None?
         reads = [f and list(inspect.signature(f).parameters) for f in formulas]
         self._inputs_read = [set(r or ()) & {"out", *names[: self.arity]} for r in reads]
         self._names = names[: self.arity]

@@ -253,6 +253,8 @@ def norm(input, p="fro", dim=None, keepdim=False):
     """(sum |input|^p)^(1/p): p is a number, inf, -inf or "fro" (2, over all of `dim`)."""
     if input.dtype.kind != "f":
         raise RuntimeError(f"norm(): input dtype should be floating point, got {input.dtype}")
+    if p != "fro" and not isinstance(p, (int, float)):
+        raise RuntimeError(f"p: expected a number, inf, -inf or 'fro', got {p!r}")
     if p in ("fro", 2):
         return _norm2(input, dim, keepdim)
     size = ew.abs(input)

@@ -29,7 +29,10 @@ def _reshape(input, new):
 
 def reshape(input, *shape):
     """The same elements in another shape; one size may be -1. A view where possible."""
-    return _reshape(input, sizes(shape))
+    shape = sizes(shape)
+    if shape and min(shape) < -1:  # NumPy takes every negative size for -1
+        raise RuntimeError(f"shape: expected sizes >= 0, or one -1, got {shape}")
+    return _reshape(input, shape)
 
 
 def view(input, *shape):
@@ -139,6 +142,8 @@ def narrow(input, dim, start, length):
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     dim = at_dim(dim, input.ndim)
     size = input.shape[dim]
+    if not -size <= start <= size:
+        raise IndexError(f"start: expected -{size} to {size} at dimension {dim}, got {start}")
     start = start + size if start < 0 else start
     if not 0 <= start <= start + length <= size:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")

@@ -10,11 +10,13 @@ class Adam(Optimizer):
     rule, states = staticmethod(optimizers.adam), ("exp_avg", "exp_avg_sq")
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0):
-        check(lr >= 0, "learning rate", lr, "lr >= 0")
-        check(eps >= 0, "epsilon", eps, "eps >= 0")
+        check("learning rate", lr, "lr >= 0")
+        check("epsilon", eps, "eps >= 0")
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise TypeError(f"betas: expected two numbers in [0, 1), got {betas!r}")
         for i, beta in enumerate(betas):
-            check(0 <= beta < 1, f"beta parameter at index {i}", beta, "0 <= beta < 1")
-        check(weight_decay >= 0, "weight_decay", weight_decay, "weight_decay >= 0")
+            check(f"beta parameter at index {i}", beta, "0 <= beta < 1", below=1)
+        check("weight_decay", weight_decay, "weight_decay >= 0")
         super().__init__(
             params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         )

@@ -11,6 +11,12 @@ from typing import Any
 from ..tape import repeated
 
 
+def _groups(optimizer):
+    if not hasattr(optimizer, "param_groups"):
+        raise TypeError(f"optimizer: {type(optimizer).__name__} is not an Optimizer")
+    return optimizer.param_groups
+
+
 class LRScheduler:
     """Base class: a subclass defines get_lr(), the rates of `last_epoch`, one per group.
 
@@ -18,9 +24,7 @@ class LRScheduler:
     """
 
     def __init__(self, optimizer: Any, last_epoch: int = -1, **options: Any):
-        if not hasattr(optimizer, "param_groups"):
-            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
-        for group in optimizer.param_groups:
+        for group in _groups(optimizer):
             if last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
             elif "initial_lr" not in group:
@@ -64,7 +68,7 @@ class LambdaLR(LRScheduler):
     """The initial rate times lr_lambda(epoch); one function, or a list with one per group."""
 
     def __init__(self, optimizer, lr_lambda: Callable | list[Callable], last_epoch=-1):
-        groups = len(optimizer.param_groups)
+        groups = len(_groups(optimizer))
         functions = lr_lambda if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
         if len(functions) != groups:
             raise ValueError(f"Expected {groups} lr_lambdas, but got {len(functions)}")
@@ -137,7 +141,7 @@ class ReduceLROnPlateau(LRScheduler):
         self, optimizer, mode="min", factor=0.1, patience=10, threshold=1e-4,
         threshold_mode="rel", cooldown=0, min_lr: float | list[float] = 0, eps=1e-8,
     ):  # fmt: skip
-        groups = len(optimizer.param_groups)
+        groups = len(_groups(optimizer))
         min_lrs = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * groups
         if factor >= 1:
             raise ValueError(f"Factor should be < 1.0, got {factor}")

@@ -13,11 +13,11 @@ class RMSprop(Optimizer):
     def __init__(
         self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False
     ):
-        check(lr >= 0, "learning rate", lr, "lr >= 0")
-        check(eps >= 0, "epsilon", eps, "eps >= 0")
-        check(momentum >= 0, "momentum", momentum, "momentum >= 0")
-        check(weight_decay >= 0, "weight_decay", weight_decay, "weight_decay >= 0")
-        check(alpha >= 0, "alpha", alpha, "alpha >= 0")
+        check("learning rate", lr, "lr >= 0")
+        check("epsilon", eps, "eps >= 0")
+        check("momentum", momentum, "momentum >= 0")
+        check("weight_decay", weight_decay, "weight_decay >= 0")
+        check("alpha", alpha, "alpha >= 0")
         super().__init__(
             params,
             {

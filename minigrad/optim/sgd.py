@@ -10,9 +10,9 @@ class SGD(Optimizer):
     rule, states = staticmethod(optimizers.sgd), ("momentum_buffer",)
 
     def __init__(self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False):
-        check(lr >= 0, "learning rate", lr, "lr >= 0")
-        check(momentum >= 0, "momentum", momentum, "momentum >= 0")
-        check(weight_decay >= 0, "weight_decay", weight_decay, "weight_decay >= 0")
+        check("learning rate", lr, "lr >= 0")
+        check("momentum", momentum, "momentum >= 0")
+        check("weight_decay", weight_decay, "weight_decay >= 0")
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         super().__init__(

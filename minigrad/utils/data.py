@@ -26,6 +26,9 @@ class TensorDataset(Dataset):
     """Samples (tensor[i] for each tensor), from tensors with the same first dimension."""
 
     def __init__(self, *tensors: Tensor):
+        for t in tensors:
+            if not isinstance(t, Tensor):
+                raise TypeError(f"tensors: expected Tensors, got {type(t).__name__}")
         sizes = [len(t) for t in tensors]
         if len(set(sizes)) > 1:
             raise AssertionError(f"Size mismatch between tensors: first dimensions {sizes}")
@@ -63,6 +66,8 @@ def random_split(dataset: Any, lengths: Sequence, generator=None) -> list[Subset
         whole = [math.floor(n * fraction) for fraction in lengths]
         rest = n - sum(whole)
         lengths = [k + (i < rest) for i, k in enumerate(whole)]
+    if any(length < 0 for length in lengths):
+        raise ValueError(f"lengths: expected sizes >= 0, got {list(lengths)}")
     if sum(lengths) != n:
         raise ValueError(
             f"Sum of input lengths must equal that of dataset: {n}, got {sum(lengths)}"
@@ -106,8 +111,10 @@ class DataLoader:
         self, dataset, batch_size=1, shuffle=False, sampler=None, *, num_workers=0,
         pin_memory=False, collate_fn=None, drop_last=False, generator=None,
     ):  # fmt: skip
-        if not isinstance(batch_size, int) or batch_size < 1:
+        if type(batch_size) is not int or batch_size < 1:
             raise ValueError(f"expected a positive integer value, got batch_size={batch_size}")
+        if num_workers < 0:
+            raise ValueError(f"num_workers: expected a number >= 0, got {num_workers}")
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle")
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
