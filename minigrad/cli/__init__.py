@@ -12,8 +12,8 @@ COMMANDS = {"train": train, "info": info}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in `argv`, by default that of the process; return its exit code.
 
-    0; 2 after one sentence on stderr if an argument, a file or a missing package stops it; 130
-    after Ctrl-C.
+    0; 2 after one sentence on stderr if an argument, a file, a missing package or a loss that is
+    no number stops it; 130 after Ctrl-C, 143 after a SIGTERM that let it save first.
     """
     parser = Parser(prog="minigrad", description="A minimal tensor with automatic gradients.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.run(options)
     except (UsageError, ModuleNotFoundError, OSError) as error:
         print(f"minigrad: {error}", file=sys.stderr)
-        return 2
+        return getattr(error, "code", 2)
     except KeyboardInterrupt:
         print("minigrad: interrupted", file=sys.stderr)
         return 130

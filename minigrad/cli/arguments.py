@@ -7,7 +7,11 @@ from pathlib import Path
 
 
 class UsageError(Exception):
-    """One sentence for the person who typed the command; the exit code is 2."""
+    """One sentence for the person who typed the command, and the exit code."""
+
+    def __init__(self, sentence: str, code: int = 2):
+        super().__init__(sentence)
+        self.code = code
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,6 +49,8 @@ def output_file(text: str) -> Path:
         raise argparse.ArgumentTypeError(f"{text!r} is a folder, not a file")
     if not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"there is no folder {str(path.parent)!r}")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    # A file is replaced by a new one in its folder; what is no file, such as /dev/null, is not.
+    places = [path] * path.exists() + [path.parent] * (path.is_file() or not path.exists())
+    if not all(os.access(place, os.W_OK) for place in places):
         raise argparse.ArgumentTypeError(f"{text!r} is not writable")
     return path

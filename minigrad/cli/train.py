@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import pairwise
+from math import ceil, isfinite
 from typing import NamedTuple
 
 import numba
@@ -15,6 +16,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import datasets, nn, optim
 from minigrad.cli.arguments import UsageError, number, output_file, widths
+from minigrad.cli.checkpoint import Run, signals
 from minigrad.cli.plot import draw
 from minigrad.nn import functional as F
 from minigrad.utils.data import DataLoader, TensorDataset
@@ -60,6 +62,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--plot", type=output_file, metavar="FILE.png", help="draw losses and predictions")
     add("--log", type=output_file, metavar="FILE.jsonl", help="write a line per epoch")
     add("--save", type=output_file, metavar="FILE", help="write the weights")
+    add(
+        "--checkpoint", type=output_file, metavar="FILE",
+        help="keep the whole state of the run here, after each epoch and when Ctrl-C or SIGTERM "
+        "stops it; the file always holds a complete state",
+    )  # fmt: skip
+    add(
+        "--resume", action="store_true",
+        help="go on from --checkpoint, with the same options (--epochs may grow), to the same "
+        "numbers as without the stop; from the beginning if there is no such file yet",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
@@ -71,22 +83,45 @@ def run(options: argparse.Namespace) -> None:
         raise UsageError(f"--loss {loss} does not fit {options.data}: expected {fitting}")
     if options.plot:
         require("matplotlib", "train")
+    path = options.checkpoint
+    if options.resume and not path:
+        raise UsageError("--resume needs --checkpoint FILE")
+    if path and path.exists() and not options.resume:
+        raise UsageError(f"{path} exists: add --resume to go on from it, or name another file")
     split = datasets.load(options.data)
 
     mg.manual_seed(options.seed)
     started = time.perf_counter()
-    model = network(split, loss, options.hidden or recipe.hidden).to(options.device)
+    run = prepare(recipe, loss, split, options)
+    if options.resume and path.exists():
+        run.load(path)
+        print(f"going on from {path}: {len(run.history)} epochs are done")
     with one_thread():
-        history, answers = fit(model, loss, split, options)
+        answers = fit(run, loss, split, options)
     seconds = time.perf_counter() - started
 
-    print(f"{report(split, history[-1], answers)}, {seconds:.1f} s")
-    if options.plot:
-        draw(options.plot, split, history, answers, loss)
+    print(f"{report(split, run.history[-1], answers)}, {seconds:.1f} s")
     if options.save:
-        mg.save(model.state_dict(), options.save)
-    for path in filter(None, (options.plot, options.log, options.save)):
-        print(f"wrote {path}")
+        mg.save(run.model.state_dict(), options.save)
+    if options.plot:
+        draw(options.plot, split, run.history, answers, loss)
+    for written in filter(None, (options.plot, options.log, options.save, path)):
+        print(f"wrote {written}")
+
+
+def prepare(recipe: Recipe, loss: str, split: datasets.Split, options) -> Run:
+    """A run before its first step."""
+    hidden, (make_optimizer, rate) = options.hidden or recipe.hidden, OPTIMIZERS[options.optimizer]
+    model = network(split, loss, hidden).to(options.device)
+    decay = recipe.weight_decay if options.optimizer == "adamw" else 0.0
+    rate = rate if options.lr is None else options.lr
+    optimizer = make_optimizer(model.parameters(), lr=rate, weight_decay=decay)
+    settings = {
+        "DATA": split.name, "--loss": loss, "--hidden": ",".join(map(str, hidden)),
+        "--optimizer": options.optimizer, "--lr": rate, "--batch-size": options.batch_size,
+        "--seed": options.seed,
+    }  # fmt: skip
+    return Run(settings, model, optimizer)
 
 
 def network(split: datasets.Split, loss: str, hidden: tuple[int, ...]) -> nn.Sequential:
@@ -116,9 +151,10 @@ def measure(model: nn.Module, loss: str, x: mg.Tensor, y: mg.Tensor):
     """The loss (); the answers, (N,) classes or (N, 1) probabilities or values; and the sums
     [rows, loss, right answers], which add up over batches."""
     output = model(x)
-    if not output.detach().abs().max().item() < 1e15:  # and so the loss is finite
-        raise UsageError("the network's output exploded: try a smaller --lr")
-    value = LOSSES[loss](output, y)
+    if loss == "bce" and output.detach().isnan().any():
+        value = output.sum()  # which binary_cross_entropy refuses: its loss is NaN, too
+    else:
+        value = LOSSES[loss](output, y)
     if loss == "cross_entropy":
         output = output.argmax(1)
     elif loss == "bce_with_logits":
@@ -128,41 +164,73 @@ def measure(model: nn.Module, loss: str, x: mg.Tensor, y: mg.Tensor):
     return value, answers, np.array([len(y), value.item() * len(y), right])
 
 
-def fit(model: nn.Module, loss: str, split: datasets.Split, options: argparse.Namespace):
-    """Train; returns a record of figures per epoch, and the answers to the test rows."""
-    recipe, (make_optimizer, rate) = RECIPES[split.name], OPTIMIZERS[options.optimizer]
-    decay = recipe.weight_decay if options.optimizer == "adamw" else 0.0
-    rate = rate if options.lr is None else options.lr
-    optimizer = make_optimizer(model.parameters(), lr=rate, weight_decay=decay)
+def fit(run: Run, loss: str, split: datasets.Split, options: argparse.Namespace) -> np.ndarray:
+    """Go on with a run to the last epoch; returns the answers to the test rows."""
+    model, optimizer, history = run.model, run.optimizer, run.history
     arrays = (split.x_train, split.y_train, split.x_test, split.y_test)
     x_train, y_train, *test_rows = (mg.from_numpy(a).to(options.device) for a in arrays)
-    batches = DataLoader(TensorDataset(x_train, y_train), options.batch_size, shuffle=True)
-    epochs = options.epochs or recipe.epochs
+    train_rows, size, path = TensorDataset(x_train, y_train), options.batch_size, options.checkpoint
+    per_epoch, epochs = ceil(len(x_train) / size), options.epochs or RECIPES[split.name].epochs
     names = ["loss"] if split.kind == "regression" else ["loss", "accuracy"]
+    step, largest = len(history) * per_epoch + ceil(run.rows / size), 0.0
+    if len(history) > epochs:
+        raise UsageError(f"{path} holds {len(history)} epochs, more than --epochs {epochs}")
 
     def means(sums, part):
         return {f"{part}{name}": sums[i + 1] / sums[0] for i, name in enumerate(names)}
 
-    history = []
-    bar = require("tqdm", "train").tqdm(total=epochs * len(batches), unit="step", disable=None)
-    with bar, options.log.open("w") if options.log else nullcontext() as log:
-        for epoch in range(1, epochs + 1):
-            bar.set_description(f"epoch {epoch}/{epochs}", refresh=False)
-            sums = np.zeros(3)
-            for x, y in batches:
-                value, _, step = measure(model, loss, x, y)
+    def check(value):
+        if not isfinite(value.item() + largest):
+            kept = f"; {path} holds the last good state" if path and path.exists() else ""
+            raise UsageError(
+                f"training diverged at step {step} (epoch {len(history) + 1}): loss "
+                f"{value.item():.4g}, largest gradient {largest:.4g}; try a smaller --lr{kept}"
+            )
+
+    bar = require("tqdm", "train").tqdm(
+        total=epochs * per_epoch, initial=step, unit="step", disable=None
+    )
+    with (
+        bar,
+        signals() if path else nullcontext(()) as caught,
+        options.log.open("w") if options.log else nullcontext() as log,
+    ):
+        for record in history if log else ():
+            print(json.dumps(record), file=log)
+        while len(history) < epochs:
+            bar.set_description(f"epoch {len(history) + 1}/{epochs}", refresh=False)
+            if run.order is None:
+                run.order = mg.randperm(len(x_train))
+            for x, y in DataLoader(train_rows, size, sampler=run.order.numpy()[run.rows :]):
+                value, _, figures = measure(model, loss, x, y)
                 optimizer.zero_grad()
                 value.backward()
+                step += 1
+                largest = np.max([np.abs(p.grad.numpy()).max() for p in model.parameters()]).item()
+                check(value)
                 optimizer.step()
-                sums += step
-                bar.set_postfix(means(sums, ""), refresh=False)
+                run.rows += len(y)
+                run.sums = np.add(run.sums, figures).tolist()
+                bar.set_postfix(means(run.sums, ""), refresh=False)
                 bar.update()
+                if caught:
+                    run.save(path)
+                    sentence = f"stopped in epoch {len(history) + 1}, which {path} holds so far"
+                    advice = "add --resume to the command to go on"
+                    raise UsageError(f"{sentence}: {advice}", 128 + caught[0])
             with mg.no_grad():
-                _, answers, test = measure(model, loss, *test_rows)
-            history.append({"epoch": epoch} | means(sums, "train_") | means(test, "test_"))
+                value, _, test = measure(model, loss, *test_rows)
+            check(value)
+            history.append(
+                {"epoch": len(history) + 1} | means(run.sums, "train_") | means(test, "test_")
+            )
+            run.order, run.rows, run.sums = None, 0, [0.0] * 3
             if log:
                 print(json.dumps(history[-1]), file=log, flush=True)
-    return history, answers
+            if path:
+                run.save(path)
+    with mg.no_grad():
+        return measure(model, loss, *test_rows)[1]
 
 
 def report(split: datasets.Split, final: dict[str, float], answers: np.ndarray) -> str:
