@@ -155,8 +155,8 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> T
 
 def full_like(input, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`fill_value` in the shape and dtype of `input`."""
-    dtype = dtype or like(input).dtype
-    return full(input.shape, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
+    shape, dtype = like(input).shape, dtype or input.dtype
+    return full(shape, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def zeros_like(input, **options) -> Tensor:

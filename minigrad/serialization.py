@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import shutil
@@ -14,11 +15,18 @@ from os import PathLike, fspath
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.lib.format import read_array, write_array
+from numpy.lib.format import (
+    read_array,
+    read_array_header_1_0,
+    read_array_header_2_0,
+    read_magic,
+    write_array,
+)
 
 from .tensor import Tensor
 from .utils.optional import require
 
+_HEADERS = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}
 _STRUCTURE = "minigrad"  # the metadata entry (safetensors) or member (.npz) that holds the JSON
 
 
@@ -103,14 +111,30 @@ def load(path: str | PathLike) -> Any:
 def _read_npz(path):
     tensors, structure = {}, None
     with zipfile.ZipFile(path) as archive:
-        for member in archive.namelist():
-            name = member.removesuffix(".npy")
+        unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > max(2**28, 100 * os.path.getsize(path)):  # no weights pack as well as that
+            raise ValueError(f"it would unpack to {unpacked} bytes, over 100 times its size")
+        for member in archive.infolist():
+            name = member.filename.removesuffix(".npy")
             with _naming(name), archive.open(member) as file:
-                if member == _STRUCTURE:
+                if member.filename == _STRUCTURE:
                     structure = file.read()
                 else:
+                    _check_length(file, member.file_size)
                     tensors[name] = Tensor(read_array(file, allow_pickle=False))
     return tensors, structure
+
+
+def _check_length(file, length):
+    """ValueError unless a .npy file has the length its header says: read_array takes its word."""
+    read_header = _HEADERS.get(read_magic(file))
+    if read_header is None:
+        raise ValueError("expected version 1 or 2 of the .npy format")
+    shape, _, dtype = read_header(file)
+    expected = file.tell() + math.prod(shape) * dtype.itemsize
+    if length != expected and not dtype.hasobject:
+        raise ValueError(f"expected {expected} bytes for {dtype} of shape {shape}, got {length}")
+    file.seek(0)
 
 
 def _read_safetensors(path):
