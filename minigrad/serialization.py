@@ -44,7 +44,8 @@ def save(state: Any, path: str | PathLike) -> None:
 
     def write_npz(file):
         with zipfile.ZipFile(file, "w") as archive:  # np.savez cannot take a tensor named "file"
-            archive.writestr(_STRUCTURE, structure)
+            # ZipInfo: without the date, so that equal states make equal files
+            archive.writestr(zipfile.ZipInfo(_STRUCTURE), structure)
             for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     write_array(member, array, allow_pickle=False)
