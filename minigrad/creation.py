@@ -43,7 +43,7 @@ def _array_of(data, dtype, copy):
             raise ValueError("data: Overflow when unpacking an integer: it does not fit int64")
     dtype = dtypes.as_dtype(dtype) if dtype else dtypes.as_dtype(_dtype_inside(data, array), "data")
     if array.size and dtype != array.dtype:
-        check_range(array.min(), array.max(), dtype)
+        dtypes.check_range(array.min(), array.max(), dtype)
     return array.astype(dtype, copy=False)
 
 
@@ -61,15 +61,6 @@ def _widest(data):
     if isinstance(data, (list, tuple)):
         return functools.reduce(dtypes.widen, map(_widest, data), dtypes.bool)
     return dtypes.result_type(data)
-
-
-def check_range(low, high, dtype) -> None:
-    """Raise RuntimeError unless an integer `dtype` holds low ... high (negatives may wrap)."""
-    if dtype.kind in "iu":
-        limit = np.iinfo(dtype).max
-        if not (-limit - (dtype.kind == "i") <= low and high <= limit):
-            problem = f"value cannot be converted to type {dtype} without overflow"
-            raise RuntimeError(f"{problem}: got {low} to {high}")
 
 
 def tensor(data, *, dtype=None, device=None, requires_grad=False) -> Tensor:

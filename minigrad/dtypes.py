@@ -30,6 +30,15 @@ def as_dtype(dtype, argument="dtype") -> np.dtype:
     raise TypeError(f"{argument}: expected one of {names}, got {dtype!r}")
 
 
+def check_range(low, high, dtype) -> None:
+    """Raise RuntimeError unless an integer `dtype` holds low ... high (negatives may wrap)."""
+    if dtype.kind in "iu":
+        limit = np.iinfo(dtype).max
+        if not (-limit - (dtype.kind == "i") <= low and high <= limit):
+            problem = f"value cannot be converted to type {dtype} without overflow"
+            raise RuntimeError(f"{problem}: got {low} to {high}")
+
+
 def widen(a: np.dtype, b: np.dtype) -> np.dtype:
     """The dtype of two operands of equal standing: a float absorbs an integer of any width."""
     if (a.kind == "f") != (b.kind == "f"):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from . import dtypes
-from .creation import _finish, _shape, check_range, like
+from .creation import _finish, _shape, like
 from .tensor import Tensor, check_device
 
 
@@ -91,14 +91,14 @@ def randint(low, high=None, size=None, *, generator=None, dtype=None, device=Non
     if high <= low:
         raise RuntimeError(f"randint: expected low < high, got low={low} and high={high}")
     dtype = dtypes.as_dtype(dtype or np.int64)
-    check_range(low, high - 1, dtype)
+    dtypes.check_range(low, high - 1, dtype)
     return _finish(stream(generator).integers(low, high, _shape(size)).astype(dtype), device)
 
 
 def randperm(n, *, generator=None, dtype=None, device=None) -> Tensor:
     """0 ... n - 1 in random order."""
     (n,), dtype = _shape((n,)), dtypes.as_dtype(dtype or np.int64)
-    check_range(0, n - 1, dtype)
+    dtypes.check_range(0, n - 1, dtype)
     return _finish(stream(generator).permutation(n).astype(dtype), device)
 
 

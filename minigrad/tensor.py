@@ -68,6 +68,7 @@ class Tensor:
                 "minigrad.tensor(data) converts lists and numbers"
             )
         dtypes.as_dtype(array.dtype, "array")
+        array = np.asarray(array)  # of a subclass, which would compute in its own way
         self.array, self._grad, self.node, self.version, self.view_of = array, None, None, [0], None
         tape = active_tape()
         if tape is not None:
@@ -680,6 +681,10 @@ def _promote(operation, arrays) -> tuple:
         mode == "no bools" and any(dtypes.result_type(x).kind == "b" for x in rest)
     ):
         raise RuntimeError(f"{operation.name}(): not implemented for bool; convert with .int()")
+    if mode in ("first", "where", "limits"):  # arithmetic wraps around
+        for x in rest:
+            if isinstance(x, _NUMBERS):
+                dtypes.check_range(x, x, target)
     keep = _NUMBERS if target.kind == "f" and any(isinstance(x, np.ndarray) for x in rest) else ()
     return *first, *[
         x if x is None or isinstance(x, keep) else np.asarray(x).astype(target, copy=False)
@@ -688,8 +693,10 @@ def _promote(operation, arrays) -> tuple:
 
 
 def _no_tensor(operation, inputs):
-    kind = next((type(x).__name__ for x in inputs if not isinstance(x, Tensor)), "nothing")
-    return TypeError(f"{operation.name}(): argument 'input' must be Tensor, not {kind}")
+    names = zip(operation.inputs, inputs, strict=True)
+    name, x = next((pair for pair in names if not isinstance(pair[1], Tensor)), ("input", None))
+    kind = type(x).__name__
+    return TypeError(f"{operation.name}(): argument {name!r} must be Tensor, not {kind}")
 
 
 def _as_pytorch(operation, arrays, error):

@@ -353,6 +353,9 @@ def backward(
 def _collect(tensor, g, owned):
     """Add to the gradient of a leaf; gives its array."""
     grad = tensor._grad
+    if g.shape != tensor.array.shape:
+        problem = f"got a gradient of shape {g.shape} for a tensor of {tensor.array.shape}"
+        raise RuntimeError(f"{problem}: its .data was replaced since the forward pass")
     if grad is None:
         tensor._grad = grad = tensor.wrap(g if owned else np.array(g))
     else:

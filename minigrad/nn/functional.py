@@ -108,6 +108,10 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
             f"[*, {', '.join(map(str, normalized_shape))}], but got input of size "
             f"{list(input.shape)}"
         )
+    for name, x in (("weight", weight), ("bias", bias)):
+        if x is not None and tuple(x.shape) != tuple(normalized_shape):
+            shapes = f"{tuple(normalized_shape)}, got {tuple(x.shape)}"
+            raise RuntimeError(f"{name}: expected the shape of normalized_shape, {shapes}")
     dims = tuple(range(-n, 0))
     mean, var = input.mean(dims, True), input.var(dims, correction=0, keepdim=True)
     return _normalize(input, mean, var, weight, bias, eps)
@@ -430,6 +434,7 @@ def binary_cross_entropy_with_logits(
     input and target have one shape; weight and pos_weight (the positive class's) broadcast to it.
     """
     reduction = _check_reduction(reduction, size_average, reduce)
+    _check_tensors(input=input, target=target)
     _check_constant(pos_weight=pos_weight)
     if pos_weight is None:
         parameter = (1.0,)

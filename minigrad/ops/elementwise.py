@@ -290,7 +290,7 @@ def _less(max, min):
     ),
     lambda g, input, min, max: where((input < min) & _below(min, max), g, 0.0),
     lambda g, input, min, max: where((input > max) | _less(max, min), g, 0.0),
-    promote="common",
+    promote="limits",
 )
 def clamp(input, min=None, max=None):
     """input, but no less than `min` and no more than `max` (numbers, Tensors or None)."""

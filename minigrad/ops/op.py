@@ -24,7 +24,8 @@ class Op:
     promote: what happens to the inputs' dtypes before `forward`: None (nothing), "common" (the
     result type), "number" (the same, and a bool result is refused), "no bools" (nor a bool among
     the inputs) or "float" (integers become float32); "same" lets no dtypes mix, "first" takes the
-    first input's, "where" leaves the first input alone.
+    first input's, "where" leaves the first input alone, "limits" is "common". The last three refuse
+    a number that their integer dtype does not hold.
     view: the result may share memory with the first input.
     """
 
@@ -40,7 +41,7 @@ class Op:
         self.optional = any(p.default is None for p in inputs)  # may an input be None?
         reads = [f and list(inspect.signature(f).parameters) for f in formulas]
         self._inputs_read = [set(r or ()) & {"out", *names[: self.arity]} for r in reads]
-        self._names = names[: self.arity]
+        self.inputs = names[: self.arity]
         self.reads = cache(self._reads)
         # Two functions written out once per operation, which cost a tenth of a microsecond a call:
         # `bind` lets Python itself bind defaults and keywords and name what is missing; `gradients`
@@ -59,7 +60,7 @@ class Op:
     def _reads(self, needed: tuple[bool, ...]) -> tuple[bool, tuple[int, ...], tuple[int, ...]]:
         """What the formulas of the `needed` inputs read: out?, which inputs; and which not."""
         read = set().union(*(r for r, n in zip(self._inputs_read, needed, strict=True) if n))
-        kept = tuple(i for i, name in enumerate(self._names) if name in read)
+        kept = tuple(i for i, name in enumerate(self.inputs) if name in read)
         return "out" in read, kept, tuple(i for i in range(self.arity) if i not in kept)
 
     def __call__(self, *args, **options):

@@ -111,6 +111,9 @@ class Optimizer:
                 array, state, used, update = self._bound.get(p) or self._bind(p, needs)
                 if array is not p.array or state is not self.state.get(p) or used != needs:
                     array, state, used, update = self._bind(p, needs)
+                if p._grad.array.shape != array.shape:  # .data was replaced; no kernel would notice
+                    shapes = f"{tuple(p.shape)}, but its gradient {tuple(p._grad.shape)}"
+                    raise RuntimeError(f"params: one has shape {shapes}; call zero_grad() first")
                 t = state["step"] + 1
                 if t not in numbers:
                     numbers[t] = tuple(map(float, self.numbers(group, t)))
@@ -122,9 +125,6 @@ class Optimizer:
         """Make the states the parameter lacks, and bind the kernel to its memory."""
         if p.dtype.kind != "f":
             raise RuntimeError(f"params: expected floating point tensors, got one of {p.dtype}")
-        if p._grad.array.shape != p.array.shape:  # .data was replaced; the kernel would not notice
-            shapes = f"{tuple(p.shape)}, but its gradient {tuple(p._grad.shape)}"
-            raise RuntimeError(f"params: one has shape {shapes}; call zero_grad() first")
         state, states = self.state.setdefault(p, {"step": 0}), []
         for name, used in zip(self.states, needs, strict=True):
             if used and name not in state:
