@@ -33,6 +33,17 @@ def test_smooth_l1_is_quoted_as_it_is():
     )
 
 
-def test_table_is_the_stored_one():
-    shown = re.search(r"<!-- benchmarks/results/compare.md -->\n(.*)<!-- end -->", TEXT, re.DOTALL)
-    assert shown[1] == (ROOT / "benchmarks" / "results" / "compare.md").read_text()
+def test_tables_are_the_stored_ones():
+    """The whole file after each marker; after it, nothing but its chart."""
+    shown = re.findall(r"<!-- benchmarks/results/(\w+)\.md -->\n(.*?)<!-- end -->", TEXT, re.DOTALL)
+    assert {"losses", "train"} <= {what for what, _ in shown}
+    for what, block in shown:
+        stored = (ROOT / "benchmarks" / "results" / f"{what}.md").read_text()
+        rest = block.removeprefix(stored)
+        assert rest != block, f"{what}: README and benchmarks/results/{what}.md differ"
+        assert re.fullmatch(rf"(\n!\[.*\]\(benchmarks/results/{what}\.png\)\n)?", rest)
+
+
+def test_pictures_exist():
+    for path in re.findall(r"!\[.*?\]\((\S+?)\)", TEXT):
+        assert (ROOT / path).is_file(), path
