@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from .autograd import is_grad_enabled
 from .quiet import quiet
-from .tape import Tape, active_tape, refuse
+from .tape import Recording, active_tape, refuse
 from .tensor import Tensor
 
 PROGRAMS = 8  # recordings kept for one kind of arguments
@@ -44,7 +44,7 @@ def compile(function: Callable) -> Callable:
         for valid, replay in known:
             if valid():
                 return replay(*arrays)
-        with Tape(arrays) as tape:
+        with Recording(arrays) as tape:
             result = function(*args, **kwargs)
             text = _text(result, tape)
             known.append(tape.function(text))

@@ -1,10 +1,11 @@
-"""Writing a computation down while it runs, so that it can run again without the graph.
+"""Seeing a computation while it runs, above all to write it down.
 
 What computes on raw arrays (an operation's forward, a node's formulas, an optimizer's step) is
-called through `run`. A Tape that is active in this thread calls it and writes the call down as a
-line of Python: arrays a line made are variables, everything else is a constant. The lines become
-one straight function, which repeats the same calls on the same or on new arrays: the same bits,
-and nothing of what decided on the calls.
+called through `run`, and so by the Tape that is active in this thread, if there is one. A Recording
+writes each call down as a line of Python: arrays a line made are variables, everything else is a
+constant. The lines become one straight function, which repeats the same calls on the same or on new
+arrays, without the graph: the same bits, and nothing of what decided on the calls. An Anomaly
+(autograd/anomaly.py) looks for NaN in what the calls return.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import numpy as np
 
 _active: ContextVar[Tape | None] = ContextVar("tape", default=None)  # per thread and per task
 
-active_tape = _active.get
+active_tape, activate = _active.get, _active.set
 
 
 def run(function, *args):
-    """function(*args) on raw arrays, numbers and constants; written down by an active tape."""
+    """function(*args) on raw arrays, numbers and constants, called by the active tape."""
     tape = _active.get()
     return function(*args) if tape is None else tape.run(function, *args)
 
@@ -50,8 +51,9 @@ def repeated(function):
 
 def refuse(why: str) -> None:
     """Raise RuntimeError if a step is being recorded."""
-    if _active.get() is not None:
-        raise RuntimeError(f"minigrad.compile cannot record this step: {why}")
+    tape = _active.get()
+    if tape is not None:
+        tape.refuse(why)
 
 
 # What a line may make. Not bools and Python's ints, which are shared between their users.
@@ -59,6 +61,50 @@ _MADE = (np.ndarray, np.floating, np.integer, float, list)
 
 
 class Tape:
+    """What makes every call while it is active; the other methods tell it of what else happens."""
+
+    def run(self, function, *args):
+        """Call the function. What it calls in turn is part of it."""
+        token = _active.set(None)
+        try:
+            return function(*args)
+        finally:
+            _active.reset(token)
+
+    def refuse(self, why: str):
+        """What a replay could not repeat is about to be done."""
+
+    def made(self, array):
+        """An array came into being otherwise than by a call."""
+
+    def require(self, condition: str):
+        """What follows depends on `condition`, an expression on constants."""
+
+    def constant(self, x) -> str:
+        """The name of an object for use in a condition."""
+        return ""
+
+    def capture(self, tensor):
+        """A Tensor is read."""
+
+    def read_gradient(self, tensor):
+        """A Tensor's gradient is read."""
+
+    def write_gradient(self, tensor):
+        """A Tensor's gradient is about to be written."""
+
+    def recorded(self, node):
+        """An operation took its place in the graph."""
+
+    def visit(self, order):
+        """The nodes of a backward pass, to be gone through."""
+        return order
+
+    def failed(self, error):
+        """The backward pass raised an error."""
+
+
+class Recording(Tape):
     """The lines written so far, what they rely on, and the names of the arrays they made."""
 
     def __init__(self, inputs: list[np.ndarray]):
@@ -81,13 +127,9 @@ class Tape:
         _active.reset(self._token)
 
     def run(self, function, *args):
-        """Call the function and write the call down. What it calls in turn is part of it."""
+        """Call the function and write the call down."""
         text = f"{self.text(function)}({', '.join(map(self.text, args))})"
-        token = _active.set(None)
-        try:
-            result = function(*args)
-        finally:
-            _active.reset(token)
+        result = super().run(function, *args)
         if isinstance(result, tuple):
             text = f"{''.join(f'{self._name(r)}, ' for r in result)}= {text}"
         elif isinstance(result, _MADE):
@@ -95,6 +137,13 @@ class Tape:
         self._lines.append((self._read, text))
         self._read = []
         return result
+
+    def refuse(self, why):
+        raise RuntimeError(f"minigrad.compile cannot record this step: {why}")
+
+    def visit(self, order):
+        self.walked.update(order)
+        return order
 
     def _name(self, x):
         """A new variable for x."""

@@ -641,6 +641,8 @@ def apply(operation: Op, args: tuple) -> Tensor:
             arrays[i] = None
         values = (result.array if out_read else None, *arrays, *args[arity:])
         result.node = Node(operation, parents, values, stamps, result.array)
+        if tape is not None:
+            tape.recorded(result.node)
     if operation.view:
         source = inputs[0]
         if out is source.array or np.may_share_memory(out, source.array):

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from ..tape import refuse
+from ..tape import active_tape, refuse
 from .graph import Node, is_grad_enabled, no_grad
 
 
@@ -36,7 +36,7 @@ class _Output:
     """The operation that made output number `position` out of a call with `count` outputs."""
 
     def __init__(self, name, position, count):
-        self.name, self.position, self.count = name, position, count
+        self.node_name, self.position, self.count = f"{name}Backward", position, count
 
     def gradients(self, g, values, parents):
         parts = np.zeros(self.count, object)  # what other outputs add on the way to the call's node
@@ -48,7 +48,8 @@ class _Call:
     """One call of a Function: its node runs the user's backward once, for all inputs."""
 
     def __init__(self, function, context, outputs):
-        self.name, self.backward, self.context = function.__name__, function.backward, context
+        self.node_name, self.context = f"{function.__name__}Backward", context
+        self.backward = function.backward
         self.wrap, self.specs = outputs[0].wrap, [(o.array.shape, o.array.dtype) for o in outputs]
 
     def gradients(self, g, values, parents):
@@ -58,7 +59,7 @@ class _Call:
         given = [part if hasattr(part, "node") else self.wrap(part) for part in parts]
         results = self.backward(self.context, *given)
         results = results if isinstance(results, tuple) else (results,)
-        fault, n = f"function {self.name}Backward returned an in", len(parents)
+        fault, n = f"function {self.node_name} returned an in", len(parents)
         if len(results) < n or any(result is not None for result in results[n:]):
             numbers = f"(expected {n}, got {len(results)})"
             raise RuntimeError(f"{fault}correct number of gradients {numbers}")
@@ -120,7 +121,9 @@ class Function:
         call = Node(
             _Call(cls, ctx, outputs), parents, (ctx,), stamps, np.empty(len(arrays), object)
         )
-        alive = weakref.ref(call)
+        alive, tape = weakref.ref(call), active_tape()
+        if tape is not None:
+            tape.recorded(call)
 
         def output_node(i, call):
             return Node(_Output(cls.__name__, i, len(arrays)), (call,), (), (), arrays[i])

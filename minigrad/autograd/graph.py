@@ -139,7 +139,8 @@ class Node:
     def name(self) -> str:
         if self.op is None:
             return "AccumulateGrad"
-        return f"{self.op.name.title().replace('_', '')}Backward0"
+        user_defined = getattr(self.op, "node_name", None)
+        return user_defined or f"{self.op.name.title().replace('_', '')}Backward0"
 
     def __repr__(self):
         return f"<{self.name()}>"
@@ -197,10 +198,10 @@ def walk(roots, retain, lift=None, targets=None):
     saved value: given, the formulas run on Tensors and are recorded.
     """
     order = newest_first(roots)
+    useful = None if targets is None else _leading_to(targets, order)
     tape = active_tape()
     if tape is not None:
-        tape.walked.update(order)
-    useful = None if targets is None else _leading_to(targets, order)
+        order = tape.visit(order)
     pending, owned, kept = dict(roots), set(), targets or ()
     found = {}
     for node in order:
@@ -305,6 +306,11 @@ def _run(outputs, gradients, retain_graph, create_graph, targets=None):
     token = _recording.set(create_graph)
     try:
         return walk(pending, retain, lift, targets)
+    except Exception as error:
+        tape = active_tape()
+        if tape is not None:
+            tape.failed(error)
+        raise
     finally:
         _recording.reset(token)
 

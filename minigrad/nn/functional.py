@@ -241,7 +241,7 @@ def _pointwise_op(loss):
             fused.append(slope)
         return _reduced(total, values, reduction, input.size, input.dtype.type)
 
-    forward.name = loss.__name__.rpartition(".")[2]
+    forward.name = forward.compute.__name__ = loss.__name__.rpartition(".")[2]
     return forward
 
 

@@ -35,6 +35,7 @@ class Op:
         self.__name__, self.__wrapped__ = self.name, forward
         self.forward = forward if view else quiet(forward)
         self.compute = lambda *args: np.asarray(forward(*args))  # what a recorded step calls
+        self.compute.__name__ = self.name
         self.promote, self.view, self.arity = promote, view, len(formulas)
         self.differentiable = any(formulas)
         inputs = list(inspect.signature(forward).parameters.values())[: self.arity]
