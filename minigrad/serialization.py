@@ -187,5 +187,7 @@ def _unpack(value, tensors):
         return tensors[content]
     if kind == "dict":
         return {key: _unpack(item, tensors) for key, item in content}
-    items = [_unpack(item, tensors) for item in content]
-    return items if kind == "list" else tuple(items)
+    kinds = {"list": list, "tuple": tuple}
+    if kind not in kinds:
+        raise ValueError(f"expected a dict, a list or a tuple, got {kind!r}")
+    return kinds[kind](_unpack(item, tensors) for item in content)
