@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -44,8 +45,9 @@ class SealedCache(FunctionCache):
             warn()
 
     def _place(self, sig, codegen):
-        """The file of a build, and all that a build depends on but its source, as bytes."""
-        key = repr((numba.__version__, self._index_key(sig, codegen))).encode()
+        """The file of a build, and all that the build depends on, as bytes."""
+        source = self._impl.locator.get_source_stamp()
+        key = repr((numba.__version__, source, self._index_key(sig, codegen))).encode()
         name = f"{self._impl.filename_base}.{sha256(key).hexdigest()[:16]}.nbc"
         return Path(self.cache_path, name), key
 
@@ -53,7 +55,7 @@ class SealedCache(FunctionCache):
 def keep_on_disk(dispatcher):
     """The dispatcher, which keeps its builds on disk from now on, if there is a folder for them.
 
-    The qualified name of its function must change with the function's source.
+    The function's qualified name must tell what it depends on outside its own file.
     """
     try:
         dispatcher._cache = SealedCache(dispatcher.py_func)
@@ -62,9 +64,10 @@ def keep_on_disk(dispatcher):
     return dispatcher
 
 
+@cache  # once: while Numba compiles it makes Python forget which warnings it has shown
 def warn():
     warnings.warn(
         "compiled kernels cannot be kept on disk, so every process compiles its own: set "
         "NUMBA_CACHE_DIR to a folder with room that this user can write",
-        stacklevel=1,  # one place, so that it is shown once
+        stacklevel=2,
     )

@@ -320,7 +320,7 @@ def exp_chunk(x, top, y, e_out, lanes, first, count, seen):
 
 
 def fold(lanes):
-    """The sum of the lanes (WIDTH of them, or twice as often), halves on each other. Spoils them."""
+    """The sum of the lanes (WIDTH of them, or twice as often), half on half. Spoils them."""
     width = lanes.size // 2
     while width > HALVES[0]:
         for k in range(width):
