@@ -18,20 +18,20 @@ def reference(x, y):
 
 
 def rule(real, math):
-    """Scalar math: point(x, y, parameter) -> value, slope by x. Here without a parameter.
+    """Scalar math: point(x, y, parameter, up) -> value, up * slope by x. No parameter here.
 
     An x or y outside [0, 1] gives a NaN value: the callers look for one.
     """
     zero, one, least, tiny, nan = map(real, (0, 1, -100, EPSILON, "nan"))
     log, log1p = math.log_finite, math.log1p_finite  # infinity is outside [0, 1] as well
 
-    def point(x, y, _):
+    def point(x, y, _, up):
         log_x, log_not_x = log(x), log1p(-x)
         log_x = least if log_x < least else log_x
         log_not_x = least if log_not_x < least else log_not_x
         spread = x * (one - x)
         spread = tiny if spread < tiny else spread
         value = -(y * log_x + (one - y) * log_not_x)
-        return (value if y * (one - y) >= zero else nan), (x - y) / spread
+        return (value if y * (one - y) >= zero else nan), (x - y) / spread * up
 
     return point

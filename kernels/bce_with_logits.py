@@ -14,7 +14,8 @@ def reference(x, y, pos_weight=1.0):
     positive = pos_weight * y
     value = positive * (below + s) + (1 - y) * (above + s)
     slope = (1 - y) * sigmoid(x) - positive * sigmoid(-x)
-    return value, slope, pos_weight * (below + s) - (above + s)
+    by_target = (pos_weight - 1) * s + pos_weight * below - above  # -x without a weight
+    return value, slope, by_target
 
 
 def sigmoid(x):
@@ -25,18 +26,20 @@ def sigmoid(x):
 
 
 def rule(real, math):
-    """Scalar math: point(x, y, pos_weight) -> value, slope by x."""
+    """Scalar math: point(x, y, pos_weight, up) -> value, up * slope by x."""
     zero, one = real(0), real(1)
     exp, log1p = math.exp_unit, math.log1p_unit
 
-    def point(x, y, pos_weight):
+    def point(x, y, pos_weight, up):
         e = exp(-abs(x))
         s = log1p(e)
         above, below = x if x > zero else zero, -x if x < zero else zero
-        positive, negative = pos_weight * y, one - y
+        negative = one - y
         larger = one / (one + e)
         smaller = e * larger  # not 1 - larger: a confident slope keeps all its digits
         p, not_p = (larger, smaller) if x >= zero else (smaller, larger)
-        return positive * (below + s) + negative * (above + s), negative * p - positive * not_p
+        # pos_weight * y would lose a subnormal y's digits before they count.
+        value = pos_weight * (y * (below + s)) + negative * (above + s)
+        return value, (negative * p - pos_weight * (y * not_p)) * up
 
     return point

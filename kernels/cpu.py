@@ -1,7 +1,8 @@
 """Every loop on the CPU. A loop is written once; `specialise` binds it to a rule and a float type.
 
 Same input, same bits: an array is cut into blocks by its size alone, a block is summed in WIDTH
-lanes of its own float type, blocks are added in order in float64. How many threads share the blocks
+lanes of float64 (a mean is finite where the sum overflows float32, and equal terms, whose roundings
+add up, keep their digits), blocks are added in order. How many threads share the blocks
 changes nothing, and as the lanes are written out, neither does how the compiler vectorizes a loop:
 left to reorder sums (`reassoc`), it did so differently in a fresh build and in the cached one.
 """
@@ -26,13 +27,14 @@ from .cache import keep_on_disk
 
 BLOCK = 8192  # elements: 3 x 32 KiB of float32 stay in a core's second-level cache
 PARALLEL = 32768  # elements from which waking threads (1-3 µs) is worth it
-WIDTH = 64  # lanes of a sum: four vectors of 16 float32, so that additions need not wait
+WIDTH = 64  # lanes of a sum: eight vectors of 8 float64, so that additions need not wait
 HALVES = (32, 16, 8, 4, 2, 1)
+CHAIN = 8  # exponentials added one to another: the roundings of equal ones add up, to 24 ulp in 30
 FEW, LANES = 32, 256  # up to so many classes, cross-entropy turns so many rows at a time
 OPTIONS = {"fastmath": elementary.FAST, "error_model": "numpy", "nogil": True}
 
 # Bound anew by `specialise` for each rule and float type.
-point = exp = log1p = real = bits = CLASSES = None
+point = exp_gap = log1p = real = bits = CLASSES = None
 
 
 def at(x, i):
@@ -77,31 +79,32 @@ def pointwise(x, y, parameter, upstream, value_out, grad_out):
     sums = np.empty(blocks)
     for block in prange(blocks):
         lo, hi = block * BLOCK, min(x.size, (block + 1) * BLOCK)
-        lanes = np.zeros(WIDTH, x.dtype)
+        tile, lanes = np.empty(WIDTH, x.dtype), np.zeros(WIDTH)
         whole = lo + (hi - lo) // WIDTH * WIDTH
         for first in range(lo, whole, WIDTH):
-            chunk(x, y, parameter, upstream, value_out, grad_out, lanes, first, WIDTH)
-        chunk(x, y, parameter, upstream, value_out, grad_out, lanes, whole, hi - whole)
+            chunk(x, y, parameter, upstream, value_out, grad_out, tile, lanes, first, WIDTH)
+        chunk(x, y, parameter, upstream, value_out, grad_out, tile, lanes, whole, hi - whole)
         sums[block] = fold(lanes)
     return in_order(sums)
 
 
-def chunk(x, y, parameter, upstream, value_out, grad_out, lanes, first, count):
-    """The elements first ... first + count - 1 of `pointwise`, each value added to its lane."""
+def chunk(x, y, parameter, upstream, value_out, grad_out, tile, lanes, first, count):
+    """The elements first ... first + count - 1 of `pointwise`, each value added to its lane.
+
+    In a loop of their own, or the width of float64 would be that of the scalar math as well.
+    """
     last = first + count
     xs, ys = x[first:last], y[first:last]
     ps, us = part(parameter, first, last), part(upstream, first, last)
-    if value_out is not None:
-        vs = value_out[first:last]
+    vs = tile if value_out is None else value_out[first:last]
     if grad_out is not None:
         gs = grad_out[first:last]
     for k in range(count):
-        value, slope = point(xs[k], ys[k], at(ps, k))
-        lanes[k] += value
-        if value_out is not None:
-            vs[k] = value
+        vs[k], slope = point(xs[k], ys[k], at(ps, k), at(us, k))
         if grad_out is not None:
-            gs[k] = slope * at(us, k)
+            gs[k] = slope
+    for k in range(count):
+        lanes[k] += vs[k]
 
 
 def class_rows(x, target, weight, ignore, upstream, value_out, grad_out):
@@ -118,18 +121,16 @@ def class_rows(x, target, weight, ignore, upstream, value_out, grad_out):
     blocks = (n + rows - 1) // rows
     sums = np.zeros(blocks)
     for block in prange(blocks):
-        lanes = np.empty(WIDTH, x.dtype)
+        tile, lanes = np.zeros(WIDTH, x.dtype), np.zeros(WIDTH)
         for r in range(block * rows, min(n, (block + 1) * rows)):
             xr, y = x[r], target[r]
             value = real(0)
             if y != ignore:
                 top = row_max(xr)
-                lanes[:] = real(0)
                 er = None if grad_out is None else grad_out[r]
-                exp_sum(xr, top, y, er, lanes)
-                rest = fold(lanes)
+                rest = exp_sum(xr, top, y, er, tile, lanes)
                 gap = xr[y] - top
-                e = exp(gap)
+                e = exp_gap(xr[y], top)
                 own = weight[y] if weight is not None else real(1)
                 value = own * (log1p(rest if gap == 0 else rest + e - real(1)) - gap)
                 if grad_out is not None:
@@ -157,9 +158,9 @@ def few_classes(x, target, weight, ignore, upstream, value_out, grad_out):
     sums = np.zeros(blocks)
     for block in prange(blocks):
         tile = np.empty((classes, LANES), x.dtype)
-        lanes = np.zeros((6, LANES), x.dtype)
+        lanes, total = np.zeros((7, LANES), x.dtype), np.zeros(LANES)
         top, rest, gap, e_y, own = lanes[0], lanes[1], lanes[2], lanes[3], lanes[4]
-        total = lanes[5]
+        value, short = lanes[5], lanes[6]
         y = np.empty(LANES, bits)
         for first in range(block * rows, min(n, (block + 1) * rows), LANES):
             m = min(LANES, n - first)
@@ -178,20 +179,22 @@ def few_classes(x, target, weight, ignore, upstream, value_out, grad_out):
                     top[r] = tile[c, r] if tile[c, r] > top[r] else top[r]
             for c in range(classes):
                 for r in range(m):
-                    d = tile[c, r] - top[r]
-                    e = exp(d)
+                    d, e = tile[c, r] - top[r], exp_gap(tile[c, r], top[r])
                     tile[c, r] = e
                     mine = y[r] == c
-                    rest[r] += real(0) if mine else e
+                    short[r] += real(0) if mine else e
                     gap[r] = d if mine else gap[r]
                     e_y[r] = e if mine else e_y[r]
+                if (c + 1) % CHAIN == 0 or c + 1 == classes:
+                    spill(short, rest)
             for r in range(m):
                 others = rest[r] if gap[r] == 0 else rest[r] + e_y[r] - real(1)
-                value = real(0) if y[r] < 0 else own[r] * (log1p(others) - gap[r])
-                total[r] += value
+                value[r] = real(0) if y[r] < 0 else own[r] * (log1p(others) - gap[r])
                 own[r] = own[r] / (rest[r] + e_y[r]) * at(upstream, first + r)
                 if value_out is not None:
-                    value_out[first + r] = value
+                    value_out[first + r] = value[r]
+            for r in range(m):
+                total[r] += value[r]
             if grad_out is not None:
                 for c in range(classes):
                     for r in range(m):
@@ -209,38 +212,43 @@ def few_classes(x, target, weight, ignore, upstream, value_out, grad_out):
 def weight_rows(x, t, keep, upstream, value_out, grad_out):
     """Softmax cross-entropy of x (n, C) and the weight of every class in every row, t (n, C).
 
-    keep: (n,) bool or None, False for rows that give 0; the rest as in class_rows.
+    keep: (n,) bool or None, False for rows that give 0; the rest as in class_rows, with a largest
+    logit in the place of the target.
     """
     n, classes = x.shape
     rows = max(1, BLOCK // max(classes, 1))
     blocks = (n + rows - 1) // rows
     sums = np.zeros(blocks)
     for block in prange(blocks):
-        e, lanes = np.empty(classes, x.dtype), np.empty((2, WIDTH), x.dtype)
+        e, tile, lanes = np.empty(classes, x.dtype), np.zeros(WIDTH, x.dtype), np.zeros(WIDTH)
         for r in range(block * rows, min(n, (block + 1) * rows)):
             xr, tr = x[r], t[r]
             value = real(0)
             if keep is None or keep[r]:
                 top = row_max(xr)
-                lanes[:] = real(0)
-                lanes[0, 0] = real(-1)  # the sum less the largest term: more digits
-                exp_sum(xr, top, -1, e, lanes[0])
+                y = place(xr, top)
+                rest = exp_sum(xr, top, y, e, tile, lanes)
+                lanes[:] = 0.0
                 for first in range(0, classes, WIDTH):
                     for k in range(min(WIDTH, classes - first)):
-                        lanes[1, k] += tr[first + k]
-                others, whole = fold(lanes[0]), fold(lanes[1])
-                log_s, share = log1p(others), whole / (others + real(1))
+                        lanes[k] += tr[first + k]
+                whole = real(fold(lanes))
+                # the largest term: 1, or NaN of an infinite logit
+                log_s, share = log1p(rest), whole / (rest + exp_gap(top, top))
                 if grad_out is not None:
                     gr, up = grad_out[r], at(upstream, r)
-                lanes[0, :] = real(0)
+                lanes[:] = 0.0
                 for first in range(0, classes, WIDTH):
-                    for k in range(min(WIDTH, classes - first)):
+                    count = min(WIDTH, classes - first)
+                    for k in range(count):
                         c = first + k
-                        term, slope = point(xr[c] - top, e[c], log_s, share, tr[c])
-                        lanes[0, k] += term
+                        tile[k], slope = point(xr[c] - top, e[c], log_s, share, tr[c])
                         if grad_out is not None:
                             gr[c] = slope * up
-                value = fold(lanes[0])
+                    spill(tile, lanes)
+                value = real(fold(lanes))
+                if grad_out is not None and rest < 1:  # where e[y] * share may be close to tr[y]
+                    gr[y] = (whole - tr[y] - share * rest) * up
             elif grad_out is not None:
                 grad_out[r, :] = real(0)
             if value_out is not None:
@@ -294,29 +302,52 @@ def row_max(x):
     return bits(best).view(real)
 
 
-def exp_sum(x, top, y, e_out, lanes):
-    """Add e^(x - top) over x (C,) but for element y to the lanes; give every term in e_out."""
+def place(x, top):
+    """Where x (C,) is `top`, the last of such places; -1 where it is nowhere."""
+    where = bits(-1)
+    for c in range(x.size):
+        where = max(where, bits(c) if x[c] == top else bits(-1))
+    return where
+
+
+def exp_sum(x, top, y, e_out, tile, lanes):
+    """The sum of e^(x - top) over x (C,) but for element y; gives every term in e_out.
+
+    The tile is zero, before and after.
+    """
+    lanes[:] = 0.0
     whole = x.size // WIDTH * WIDTH
     for first in range(0, whole, WIDTH):
-        exp_chunk(x, top, y, e_out, lanes, first, WIDTH, 0)
+        exp_chunk(x, top, y, e_out, tile, first, WIDTH, 0)
+        if (first + WIDTH) % (CHAIN * WIDTH) == 0:
+            spill(tile, lanes)
     last = x.size - WIDTH
     if last < 0:
-        exp_chunk(x, top, y, e_out, lanes, 0, x.size, 0)
+        exp_chunk(x, top, y, e_out, tile, 0, x.size, 0)
     elif whole < x.size:  # a whole chunk once more: its vectors are cheaper than single elements
-        exp_chunk(x, top, y, e_out, lanes, last, WIDTH, whole - last)
+        exp_chunk(x, top, y, e_out, tile, last, WIDTH, whole - last)
+    spill(tile, lanes)
+    return real(fold(lanes))
 
 
-def exp_chunk(x, top, y, e_out, lanes, first, count, seen):
-    """The elements first ... first + count - 1 of `exp_sum`; the lanes have `seen` of them."""
+def exp_chunk(x, top, y, e_out, tile, first, count, seen):
+    """Add the elements first ... first + count - 1 of `exp_sum` to the tile but the `seen` ones."""
     xs = x[first : first + count]
     if e_out is not None:
         es = e_out[first : first + count]
     left_out = bits(y - first)
     for k in range(count):
-        e = exp(xs[k] - top)
-        lanes[k] += real(0) if bits(k) == left_out or k < seen else e
+        e = exp_gap(xs[k], top)
+        tile[k] += real(0) if bits(k) == left_out or k < seen else e
         if e_out is not None:
             es[k] = e
+
+
+def spill(tile, lanes):
+    """Add the tile to the lanes, and empty it."""
+    for k in range(lanes.size):
+        lanes[k] += tile[k]
+        tile[k] = real(0)
 
 
 def fold(lanes):
@@ -363,7 +394,7 @@ def check_classes(target, weight, classes, ignore):
 
 # --- binding a loop to a rule -------------------------------------------------------------------
 
-HELPERS = (chunk, row_max, exp_sum, exp_chunk, fold, in_order)
+HELPERS = (chunk, row_max, place, exp_sum, exp_chunk, spill, fold, in_order)
 _SOURCE = hashlib.sha256(
     b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
 ).hexdigest()[:12]
@@ -387,7 +418,7 @@ def specialise(loop, rule, dtype, parallel=False, classes=None):
         bits=np.int64 if dtype == np.float64 else np.int32,
     )
     math = elementary.functions(dtype.type)
-    scope.update(exp=math.exp_unit, log1p=math.log1p)
+    scope.update(exp_gap=math.exp_gap, log1p=math.log1p)
     if rule is not None:
         scope["point"] = njit(forceinline=True, **OPTIONS)(rule(dtype.type, math))
     for helper in HELPERS:

@@ -14,14 +14,15 @@ def reference(x, y, delta=1.0):
 
 
 def rule(real, math):
-    """Scalar math: point(x, y, delta) -> value, slope by x."""
+    """Scalar math: point(x, y, delta, up) -> value, up * slope by x."""
     half = real(0.5)
 
-    def point(x, y, delta):
+    def point(x, y, delta, up):
         d = x - y
         size = abs(d)
         near = size < delta
         far = delta if d > 0 else -delta if d < 0 else d
-        return (half * d * d if near else delta * (size - half * delta)), (d if near else far)
+        value = half * d * d if near else delta * (size - half * delta)
+        return value, up * (d if near else far)
 
     return point

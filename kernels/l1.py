@@ -10,11 +10,11 @@ def reference(x, y):
 
 
 def rule(real, math):
-    """Scalar math: point(x, y, parameter) -> value, slope by x. Here without a parameter."""
+    """Scalar math: point(x, y, parameter, up) -> value, up * slope by x. No parameter here."""
     zero, one = real(0), real(1)
 
-    def point(x, y, _):
+    def point(x, y, _, up):
         d = x - y
-        return abs(d), one if d > 0 else -one if d < 0 else zero
+        return abs(d), up * (one if d > 0 else -one if d < 0 else zero)
 
     return point

@@ -8,10 +8,10 @@ def reference(x, y):
 
 
 def rule(real, math):
-    """Scalar math: point(x, y, parameter) -> value, slope by x. Here without a parameter."""
+    """Scalar math: point(x, y, parameter, up) -> value, up * slope by x. No parameter here."""
 
-    def point(x, y, _):
+    def point(x, y, _, up):
         d = x - y
-        return d * d, d + d
+        return d * d, d * (up + up)  # 2d may overflow where 2d/n does not
 
     return point

@@ -15,14 +15,15 @@ def reference(x, y, beta=1.0):
 
 
 def rule(real, math):
-    """Scalar math: point(x, y, beta) -> value, slope by x."""
+    """Scalar math: point(x, y, beta, up) -> value, up * slope by x."""
     half, one = real(0.5), real(1)
 
-    def point(x, y, beta):
+    def point(x, y, beta, up):
         d = x - y
-        size, scaled = abs(d), d * (one / beta)  # the loop divides once
+        size, scaled = abs(d), d / beta  # 1 / beta may overflow
         sign = one if d > 0 else -one if d < 0 else d
         near = size < beta
-        return (half * d * scaled if near else size - half * beta), (scaled if near else sign)
+        value = half * d * scaled if near else size - half * beta
+        return value, up * (scaled if near else sign)
 
     return point

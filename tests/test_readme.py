@@ -29,7 +29,7 @@ def test_block_runs(block, capsys):
 def test_smooth_l1_is_quoted_as_it_is():
     quoted = next(block for block in BLOCKS if "def rule" in block)
     assert quoted in (ROOT / "kernels" / "smooth_l1.py").read_text().replace(
-        '    """Scalar math: point(x, y, beta) -> value, slope by x."""\n', ""
+        '    """Scalar math: point(x, y, beta, up) -> value, up * slope by x."""\n', ""
     )
 
 
