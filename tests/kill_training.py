@@ -1,6 +1,6 @@
 """Training killed at random instants of its life ends, resumed, with the bits of a whole run.
 
-`python tests/kill_training.py [KILLS]`: 25 by default, some two minutes. Each kill is a SIGKILL of
+`python tests/kill_training.py [KILLS]`: 25 by default, some three minutes. Each kill is a SIGKILL of
 a `python -m minigrad train` after a part of the time that a whole run takes, imports included. The
 instants are drawn one from each 25th of it, by a fixed seed. (tests/test_checkpoint.py kills at
 every system call of saving instead.)
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import minigrad as mg
 
-TRAIN = [sys.executable, "-m", "minigrad", "train", "diabetes", "--epochs", "12"]
+TRAIN = [sys.executable, "-m", "minigrad", "train", "diabetes", "--epochs", "60"]
 FILES = ("checkpoint.npz", "weights", "log")
 
 
