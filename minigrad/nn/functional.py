@@ -323,11 +323,11 @@ def _pointwise(name, input, target, parameter, reduction, same_shape=False):
     return apply(_OPS[name], (input, target, parameter, reduction, fused))
 
 
-def _weighted(values, weight, reduction, divisor=None):
-    """The values times a weight, reduced; "mean" divides by their number or by `divisor`."""
+def _weighted(values, weight, reduction, by_sum=False):
+    """The values times a weight, reduced; "mean" divides by their number or the weight's sum."""
     values = values * weight
-    if reduction == "mean" and divisor is not None:
-        return values.sum() / divisor
+    if reduction == "mean" and by_sum:
+        return values.sum() / weight.sum(dtype=values.dtype)
     return values if reduction == "none" else getattr(values, reduction)()
 
 
@@ -350,7 +350,7 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
         return _pointwise("mse", input, target, (), reduction)
     values = _pointwise("mse", input, target, (), "none")
     _check_same_size(weight, input)
-    return _weighted(values, weight, reduction, weight.sum())
+    return _weighted(values, weight, reduction, by_sum=True)
 
 
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
@@ -360,7 +360,7 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
         return _pointwise("l1", input, target, (), reduction)
     values = _pointwise("l1", input, target, (), "none")
     _check_same_size(weight, input)
-    return _weighted(values, weight, reduction, weight.sum())
+    return _weighted(values, weight, reduction, by_sum=True)
 
 
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
@@ -600,7 +600,7 @@ def _checked_classes(target, weight, classes, ignore_index):
             f"target: class {flat[bad]} at position {position} is out of bounds for {classes} "
             f"classes; expected 0 to {classes - 1}, or ignore_index ({ignore_index})"
         )
-    return flat, count
+    return flat, count or math.nan  # the mean of nothing: smoothing must not make it infinite
 
 
 def _classes_last(input, classes):
