@@ -139,7 +139,7 @@ def try_layer():
 
 def before_and_after():
     """A child born before any launch has threads of its own, and leaves the parent's alone."""
-    x = np.linspace(0, 1, cpu.PARALLEL)
+    x = np.linspace(0, 1, cpu.PARALLEL, dtype=np.float32)
     read, write = os.pipe()
     pid = os.fork()
     total, _, slopes = cpu.run_pointwise(LOSSES["mse"], x, x[::-1].copy(), 0.0, 0.5)
@@ -227,14 +227,14 @@ def test_eight_processes_start_on_an_empty_cache(tmp_path):
 def damages(files):
     """Ways to spoil cache files, each as {path: new bytes}."""
     rng, good = random.Random(0), {path: path.read_bytes() for path in files}
-    for length in (0, 1, 31, 32, 33, 1000):
+    for length in (0, 31, 32, 1000):
         yield {path: data[:length] for path, data in good.items()}
     yield {path: data[:-1] for path, data in good.items()}
     yield {path: data + b"\0" for path, data in good.items()}
     yield {path: rng.randbytes(len(data)) for path, data in good.items()}
     yield {path: bytes(len(data)) for path, data in good.items()}
     yield dict.fromkeys(good, b"\x80\x04K\x01.")  # the pickle of 1
-    for _ in range(6):  # a page of zeros, as after a power cut: LLVM aborts or crashes on these
+    for _ in range(4):  # a page of zeros, as after a power cut: LLVM aborts or crashes on these
         spoiled = {}
         for path, data in good.items():
             first = rng.randrange(len(data) - 512)
@@ -283,7 +283,7 @@ def corrupt(folder):
 def test_damaged_cache_files_are_compiled_anew(tmp_path):
     code = "import sys, test_processes as t; t.corrupt(sys.argv[1])"
     out, errors = finish(start(code, tmp_path, NUMBA_CACHE_DIR=str(tmp_path)))
-    assert out.split() == ["18"]
+    assert out.split() == ["14"]
     assert errors.count("Warning") == 1  # of the folders that stood in the files' places
 
 
