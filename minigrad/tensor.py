@@ -762,6 +762,12 @@ def _paste(base, part, chain, like):
 # --- methods and functions ----------------------------------------------------------------------
 
 
+def _kinds(values):
+    """The types of values, and of what a list holds, for a message."""
+    lists = (list, tuple)
+    return ", ".join(f"[{_kinds(x)}]" if isinstance(x, lists) else type(x).__name__ for x in values)
+
+
 def _public(f: Op | Callable) -> Callable:
     """The function users call for an operation, also the method: PyTorch's or NumPy's keywords."""
 
@@ -775,9 +781,7 @@ def _public(f: Op | Callable) -> Callable:
         try:
             return f(*args, **kwargs)
         except AttributeError as error:
-            given = [*args, *kwargs.values()]
-            given = next((x for x in given if isinstance(x, (list, tuple))), given)
-            found = ", ".join(type(x).__name__ for x in given)
+            found = _kinds([*args, *kwargs.values()])
             raise TypeError(f"{f.__name__}(): expected Tensors, got {found}") from error
 
     function.__name__ = function.__qualname__ = f.__name__
