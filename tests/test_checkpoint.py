@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from faults import fault_at
 
 import minigrad as mg
 from minigrad import cli, datasets
+from minigrad.cli import checkpoint
 
 TRAIN = ["train", "diabetes", "--epochs", "3", "--hidden", "8"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
@@ -47,9 +49,9 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 @pytest.mark.parametrize("file", ["checkpoint", "checkpoint.npz"])
 def test_a_run_goes_on_where_an_epoch_ended(epochs, file, whole, tmp_path, capsys):
-    checkpoint = ["--checkpoint", str(tmp_path / file)]
-    assert run(tmp_path, *checkpoint, "--epochs", str(epochs)) == 0
-    assert run(tmp_path, *checkpoint, "--resume") == 0
+    kept = ["--checkpoint", str(tmp_path / file)]
+    assert run(tmp_path, *kept, "--epochs", str(epochs)) == 0
+    assert run(tmp_path, *kept, "--resume") == 0
     assert_same_run(tmp_path, whole)
     assert f"going on from {tmp_path / file}: {epochs} epochs are done" in capsys.readouterr().out
 
@@ -58,11 +60,11 @@ def test_a_run_goes_on_where_an_epoch_ended(epochs, file, whole, tmp_path, capsy
 @pytest.mark.parametrize("data", ["digits", "cancer"])
 def test_every_optimizer_goes_on(data, optimizer, tmp_path, capsys):
     arguments = ["train", data, "--optimizer", optimizer, "--hidden", "8,4", "--batch-size", "100"]
-    checkpoint = ["--checkpoint", str(tmp_path / "checkpoint")]
+    kept = ["--checkpoint", str(tmp_path / "checkpoint")]
     assert cli.main([*arguments, "--epochs", "3", "--save", str(tmp_path / "whole")]) == 0
     line = capsys.readouterr().out.splitlines()[0]
-    assert cli.main([*arguments, "--epochs", "1", *checkpoint]) == 0
-    resumed = [*checkpoint, "--epochs", "3", "--resume", "--save", str(tmp_path / "weights")]
+    assert cli.main([*arguments, "--epochs", "1", *kept]) == 0
+    resumed = [*kept, "--epochs", "3", "--resume", "--save", str(tmp_path / "weights")]
     assert cli.main([*arguments, *resumed]) == 0
     assert (tmp_path / "weights").read_bytes() == (tmp_path / "whole").read_bytes()
     assert without_seconds(line) in without_seconds(capsys.readouterr().out)
@@ -337,17 +339,36 @@ def test_a_signal_stops_after_saving(number, step, whole, tmp_path, capsys, monk
         stepped(self)
 
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
-    checkpoint = ["--checkpoint", str(tmp_path / "checkpoint")]
+    kept = ["--checkpoint", str(tmp_path / "checkpoint")]
     monkeypatch.setattr(mg.optim.AdamW, "step", step_)
-    assert run(tmp_path, *checkpoint) == 128 + number
+    assert run(tmp_path, *kept) == 128 + number
     epoch, advice = (step - 1) // 12 + 1, "add --resume to the command to go on"
     sentence = f"stopped in epoch {epoch}, which {tmp_path / 'checkpoint'} holds so far: {advice}"
     assert capsys.readouterr().err == f"minigrad: {sentence}\n"
     assert len(steps) == step
-    assert run(tmp_path, *checkpoint, "--resume") == 0
+    assert run(tmp_path, *kept, "--resume") == 0
     assert len(steps) == 36  # none was lost
     assert_same_run(tmp_path, whole)
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_signals_that_are_ignored_or_not_ours_stay_so(whole, tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the shell does for `command &`
+    try:
+        with checkpoint.signals() as caught:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert caught == [signal.SIGTERM]
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # the second time it acts
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    codes, arguments = [], ["--checkpoint", str(tmp_path / "checkpoint")]
+    thread = threading.Thread(target=lambda: codes.append(run(tmp_path, *arguments)))
+    thread.start()
+    thread.join()
+    assert codes == [0]
+    assert_same_run(tmp_path, whole)
 
 
 def test_ctrl_c_as_a_process(tmp_path):

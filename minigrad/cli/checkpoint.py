@@ -1,6 +1,7 @@
 """A training run in a file, from which it goes on as if it had never stopped."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -78,13 +79,15 @@ def signals() -> Iterator[list[int]]:
         caught.append(number)
         signal.signal(number, before[number])
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {n: signal.getsignal(n) for n in numbers}
-    for n in numbers:
-        if before[n] is not signal.SIG_IGN:  # as for a job in the background
-            signal.signal(n, note)
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    # A job in the background ignores Ctrl-C, and only the main thread may handle signals.
+    ours = [n for n, old in before.items() if old is not signal.SIG_IGN]
+    if threading.current_thread() is not threading.main_thread():
+        ours = []
+    for n in ours:
+        signal.signal(n, note)
     try:
         yield caught
     finally:
-        for n in numbers:
+        for n in ours:
             signal.signal(n, before[n])

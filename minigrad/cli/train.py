@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--checkpoint", type=output_file, metavar="FILE",
         help="keep the whole state of the run here, after each epoch and when Ctrl-C or SIGTERM "
-        "stops it; the file always holds a complete state",
+        "stops it; the file is whole at every instant, and a run that is there is not overwritten",
     )  # fmt: skip
     add(
         "--resume", action="store_true",
