@@ -577,6 +577,8 @@ def _numbers_first(key):
     """x[0, :, [1, 3]] in two steps, x[0][:, [1, 3]], as PyTorch; NumPy puts the 2 before the :."""
     first, then = [], []
     for k in key:
+        if isinstance(k, (bool, np.bool_)):
+            raise IndexError(f"index: {k} cannot stand beside a number and a list; use a mask")
         if isinstance(k, np.ndarray):
             first += [slice(None)] * (k.ndim if k.dtype.kind == "b" else 1)
             then.append(k)
