@@ -52,8 +52,8 @@ def rounds(
     """
     calls = {}
     for name, run in runs.items():
-        first = timed(run, 1)
-        calls[name] = max(1, int(length / (timed(run, 3) if first < length else first)))
+        run()
+        calls[name] = max(1, int(length / min(timed(run, 1), timed(run, 1))))
     times: dict[str, list[float]] = {name: [] for name in runs}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times[name]) < ROUNDS:
