@@ -1,8 +1,8 @@
 """Leads that must not be lost, as ratios of processor time in one run, with one thread.
 
 Neither waiting for a busy machine's cores nor its slowness counts: with load 7 on two cores ratios
-agreed to a tenth from run to run, those to plain Python to a half. Each bound leaves a factor of 1.8
-or more to what they showed, and the best of all rounds decides.
+agreed to a tenth from run to run, those to plain Python to a half. Each bound leaves a factor of
+1.8 or more to what they showed, and the best of all rounds decides.
 """
 
 import time
