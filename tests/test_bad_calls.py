@@ -696,7 +696,7 @@ VALUES = {
         lambda m, s: s.F.cross_entropy(s.x, s.c * 0 - 100, reduction="none"), [0] * 4),
     "all_ignored_nll": (lambda m, s: s.F.nll_loss(s.x, s.c * 0 - 100), NAN),
     "ignored_far": (
-        lambda m, s: s.F.nll_loss(s.x * 0 - 1, m.tensor([0, 1, LOWEST, 0]), ignore_index=LOWEST), 1),
+        lambda m, s: s.F.nll_loss(s.t * 0, m.tensor([0, 1, LOWEST, 0]), ignore_index=LOWEST), 0),
     "no_weight": (lambda m, s: s.F.cross_entropy(s.x, s.c * 0, m.tensor([0.0, 1, 1])), NAN),
     "nan_weight": (lambda m, s: s.F.cross_entropy(s.x, s.c, m.tensor([NAN, 1, 1])), NAN),
     "nan_weight_unused": (
