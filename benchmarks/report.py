@@ -137,6 +137,7 @@ def chart(report: dict, path: Path) -> None:
     for ax, (title, rows) in zip(axes, panels.items(), strict=False):
         draw(ax, rows, columns(report))
         ax.set_title(title)
+        ax.set_axisbelow(True)
         ax.grid(axis="y", alpha=0.3)
         low, high = ax.get_ylim()
         ticks = ticker.LogLocator(subs=(1, 3) if high > 30 * low else (1, 1.5, 2, 3, 5, 7))
