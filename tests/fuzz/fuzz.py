@@ -420,11 +420,11 @@ def fuzz(name, seconds):
     )  # what asks for more is told at once
     target = TARGETS[name]
     if target is losses:  # kernels compile before the clock runs
-        for name in LOSSES:
+        for loss in LOSSES:
             for dtype in (mg.float32, mg.float64):
                 x = mg.full((2, 3), 0.5, dtype=dtype).requires_grad_()
-                y = x.detach() if name in LOSSES[:6] else mg.arange(2)
-                getattr(F, name)(x, y).backward()
+                y = x.detach() if loss in LOSSES[:6] else mg.arange(2)
+                getattr(F, loss)(x, y).backward()
     arguments = [f"-max_total_time={seconds}", "-timeout=120", "-rss_limit_mb=0", "-max_len=512"]
     arguments += ["-print_final_stats=1", "-verbosity=0", f"-artifact_prefix={name}-"]
     atheris.Setup([sys.argv[0], *arguments], partial(one_input, target))
