@@ -1,9 +1,9 @@
 """Training killed at random instants of its life ends, resumed, with the bits of a whole run.
 
-`python tests/kill_training.py [KILLS]`: 25 by default, some three minutes. Each kill is a SIGKILL of
-a `python -m minigrad train` after a part of the time that a whole run takes, imports included. The
-instants are drawn one from each 25th of it, by a fixed seed. (tests/test_checkpoint.py kills at
-every system call of saving instead.)
+`python tests/kill_training.py [KILLS]`: 25 by default, some three minutes. Each kill is a SIGKILL
+of a `python -m minigrad train`, a third of them some time after the start of the process, the
+others some time after its first checkpoint. The times are spread over those of a whole run, by a
+fixed seed. (tests/test_checkpoint.py kills at every system call of saving instead.)
 """
 
 import random
@@ -17,6 +17,7 @@ import minigrad as mg
 
 TRAIN = [sys.executable, "-m", "minigrad", "train", "diabetes", "--epochs", "60"]
 FILES = ("checkpoint.npz", "weights", "log")
+FROM = ("start", "first checkpoint")
 
 
 def command(folder: Path) -> list[str]:
@@ -29,22 +30,37 @@ def epochs_in(file: Path) -> int:
     return len(mg.load(file)["progress"]["history"]) if file.exists() else 0
 
 
+def start(folder: Path) -> subprocess.Popen:
+    folder.mkdir()
+    return subprocess.Popen(command(folder), stdout=subprocess.DEVNULL)
+
+
+def first_checkpoint(process: subprocess.Popen, folder: Path) -> None:
+    """Wait for it, or for the end of the process."""
+    while process.poll() is None and not (folder / FILES[0]).exists():
+        time.sleep(0.001)
+
+
 def main(kills: int = 25) -> int:
     draw, different, cut = random.Random(0), 0, 0
     with tempfile.TemporaryDirectory() as name:
-        whole = Path(name) / "whole"
-        whole.mkdir()
-        subprocess.run(command(whole), check=True)  # the first run of all may compile
-        (whole / "checkpoint.npz").unlink()
-        started = time.perf_counter()
-        subprocess.run(command(whole), check=True)
-        life = time.perf_counter() - started
-        print(f"a whole run takes {life:.2f} s")
+        start(Path(name) / "first").wait()  # which may compile
+        whole, began = Path(name) / "whole", time.perf_counter()
+        process = start(whole)
+        first_checkpoint(process, whole)
+        first = time.perf_counter() - began
+        assert process.wait() == 0
+        life = time.perf_counter() - began
+        print(f"a whole run takes {life:.2f} s, {first:.2f} s to the first checkpoint")
+        early = kills // 3
         for kill in range(kills):
             folder = Path(name) / str(kill)
-            folder.mkdir()
-            delay = life * (kill + draw.random()) / kills
-            process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL)
+            process = start(folder)
+            if kill < early:
+                delay = first * (kill + draw.random()) / early
+            else:
+                first_checkpoint(process, folder)
+                delay = (life - first) * (kill - early + draw.random()) / (kills - early)
             try:
                 process.wait(delay)
                 ending = "was over"
@@ -56,11 +72,9 @@ def main(kills: int = 25) -> int:
             subprocess.run(command(folder), check=True, stdout=subprocess.DEVNULL)
             same = all((folder / x).read_bytes() == (whole / x).read_bytes() for x in FILES)
             different += not same
-            result = "same bits" if same else "OTHER BITS"
-            print(
-                f"{kill + 1:3}: {ending} after {delay:.3f} s, {epochs:2} epochs kept, "
-                f"{left} unfinished file, resumed: {result}"
-            )
+            moment = f"{ending} {delay:.3f} s after the {FROM[kill >= early]}"
+            result = f"{left} unfinished file, resumed: {'same bits' if same else 'OTHER BITS'}"
+            print(f"{kill + 1:3}: {moment}, {epochs:2} epochs kept, {result}", flush=True)
     print(f"{kills} runs, {cut} killed, {different} with other bits")
     return int(different > 0 or cut < kills // 2)
 
