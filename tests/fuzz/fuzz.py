@@ -426,7 +426,12 @@ def fuzz(name, seconds):
                 y = x.detach() if loss in LOSSES[:6] else mg.arange(2)
                 getattr(F, loss)(x, y).backward()
     arguments = [f"-max_total_time={seconds}", "-timeout=120", "-rss_limit_mb=0", "-max_len=512"]
-    arguments += ["-print_final_stats=1", "-verbosity=0", f"-artifact_prefix={name}-"]
+    arguments += [
+        "-report_slow_units=120",
+        "-print_final_stats=1",
+        "-verbosity=0",
+        f"-artifact_prefix={name}-",
+    ]
     atheris.Setup([sys.argv[0], *arguments], partial(one_input, target))
     atheris.Fuzz()
 
