@@ -441,7 +441,8 @@ def binary_cross_entropy_with_logits(
     elif pos_weight.array.size == 1:
         parameter = (run(np.ndarray.item, raw(pos_weight)),)
     else:
-        parameter = (pos_weight.broadcast_to(input.shape).array,)
+        dtype = dtypes.result_type(input.array, target.array)
+        parameter = (pos_weight.to(dtype).broadcast_to(input.shape).array,)
     each = reduction if weight is None else "none"
     out = _pointwise("bce_with_logits", input, target, parameter, each, same_shape=True)
     return out if weight is None else _rescaled(out, weight, reduction)
