@@ -11,6 +11,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -107,7 +108,7 @@ def triad(x, y, out):
 def roofline(*inputs: np.ndarray) -> Callable:
     """What moves as many bytes and computes next to nothing: a copy of one input or the triad of
     two, float32, into a buffer that is already in memory, with all threads."""
-    loop = copy if len(inputs) == 1 else triad
+    loop: Any = copy if len(inputs) == 1 else triad
     arrays = [x.reshape(-1) for x in inputs]
     out = np.zeros_like(arrays[0])
     return lambda: loop(*arrays, out)
@@ -118,7 +119,7 @@ def roofline(*inputs: np.ndarray) -> Callable:
 
 def cores() -> int:
     """How many this process may use."""
-    return numba.config.NUMBA_NUM_THREADS
+    return numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager

@@ -125,7 +125,7 @@ def chart(report: dict, path: Path) -> None:
     """A PNG: bars for cells, lines for growth. Less is better."""
     ticker = require("matplotlib.ticker", "bench")
     draw: Any = lines if report["what"] == "scaling" else bars
-    panels = {}
+    panels: dict[str, list] = {}
     for row in report["rows"]:
         panels.setdefault(row["group"], []).append(row)
     across = min(3, len(panels))
@@ -142,7 +142,7 @@ def chart(report: dict, path: Path) -> None:
         low, high = ax.get_ylim()
         ticks = ticker.LogLocator(subs=(1, 3) if high > 30 * low else (1, 1.5, 2, 3, 5, 7))
         ax.yaxis.set_major_locator(ticks)
-        ax.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,g}"))
+        ax.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.9g}"))
         ax.yaxis.set_minor_locator(ticker.NullLocator())
     for ax in axes[len(panels) :]:
         ax.axis("off")

@@ -8,6 +8,7 @@ each call. PyTorch and JAX are loaded when one of their rivals is built.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 import warnings
@@ -92,12 +93,8 @@ def data(cell) -> tuple[np.ndarray, ...]:
     if isinstance(cell, Step):
         x = rng.standard_normal((cell.batch, cell.inputs), np.float32)
         y = rng.integers(0, cell.classes, cell.batch)
-        shapes = [
-            (cell.hidden, cell.inputs),
-            cell.hidden,
-            (cell.classes, cell.hidden),
-            cell.classes,
-        ]
+        h, c = cell.hidden, cell.classes
+        shapes = (h, cell.inputs), (h,), (c, h), (c,)
         return x, y, *(rng.standard_normal(s, np.float32) * np.float32(0.1) for s in shapes)
     x = rng.standard_normal(cell.shape, np.float32)
     if cell.name == "cross_entropy":
@@ -319,6 +316,7 @@ def torch():
 def torch_compiled():
     """PyTorch that has compiled nothing yet: one cell's shapes must not make the next's dynamic."""
     module = torch()
+    module._logging.set_logs(all=logging.ERROR)  # it warns that it skips a profiler's hook
     module._dynamo.reset()
     return module, partial(module.compile, dynamic=False)
 
