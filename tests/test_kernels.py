@@ -1,4 +1,4 @@
-"""Kernels against their NumPy references: sizes around every block, ties, extremes, same bits."""
+"""Kernels against their NumPy references: sizes around every block, ties, extremes."""
 
 import hashlib
 import inspect
@@ -21,7 +21,6 @@ DTYPES = (np.float32, np.float64)
 SERIAL = (0, 1, 7, cpu.BLOCK - 1, cpu.BLOCK, cpu.BLOCK + 1, cpu.PARALLEL - 1)
 PARALLEL = (cpu.PARALLEL, 70001)
 MODES = ("sum", "slope", "both")
-MANY = 70001  # elements, for what must not depend on threads
 EDGES = np.array(  # ties, the border between two branches, far out, near the border of subnormals
     [
         (0, 0),
@@ -348,24 +347,7 @@ def test_check_classes():
     assert check(far, None, 3, -100)[0] == len(far) - 1
 
 
-# --- same input, same bits ----------------------------------------------------------------------
-
-
-def results(name):
-    """What a loss gives where its parallel builds run."""
-    rng = np.random.default_rng(3)
-    if name != "cross_entropy":
-        yield cpu.run_pointwise(LOSSES[name], *arguments(name, MANY, np.float32, "slope", rng))
-        return
-    y, up = rng.integers(10, size=3301), rng.random(257).astype(np.float32)
-    yield cpu.run_classes(CE, logits(len(y), 10, y, np.float32, rng), y, None, -100, 0.3)
-    x, t = rng.standard_normal((2, 257, 1000)).astype(np.float32)
-    yield cpu.run_classes(CE, x, y[:257], t[0], -100, up, True)
-    yield cpu.run_weights(CE, x, t, up > 0.1, up, True)
-
-
-def bits(name):
-    return digest(*(part for result in results(name) for part in result if part is not None))
+# --- the disk cache -----------------------------------------------------------------------------
 
 
 def run_python(code, *args, **environment):
@@ -377,29 +359,6 @@ def run_python(code, *args, **environment):
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
-
-def test_same_bits_with_any_number_of_threads():
-    """In one process, and in others that read the same builds from the disk cache."""
-    first = {name: bits(name) for name in LOSSES}
-    most = numba.config.NUMBA_NUM_THREADS
-    try:
-        for threads in range(1, most + 1):
-            numba.set_num_threads(threads)
-            assert {name: bits(name) for name in LOSSES} == first
-    finally:
-        numba.set_num_threads(most)
-    code = """if True:
-        import sys, numba, test_kernels as t
-        for threads in sys.argv[1:]:
-            numba.set_num_threads(int(threads))
-            print(*map(t.bits, t.LOSSES))"""
-    tests = str(Path(__file__).parent)
-    eight = run_python(code, "1", "3", "8", NUMBA_NUM_THREADS="8", PYTHONPATH=tests)
-    four = run_python(code, "4", NUMBA_NUM_THREADS="4", PYTHONPATH=tests)
-    assert eight == four * 3
-
-
-# --- the disk cache -----------------------------------------------------------------------------
 
 TRY = """if True:
     import sys, numpy as np
