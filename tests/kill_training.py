@@ -1,9 +1,9 @@
 """Training killed at random instants of its life ends, resumed, with the bits of a whole run.
 
 `python tests/kill_training.py [KILLS]`: 25 by default, some three minutes. Each kill is a SIGKILL
-of a `python -m minigrad train`, a third of them some time after the start of the process, the
-others some time after its first checkpoint. The times are spread over those of a whole run, by a
-fixed seed. (tests/test_checkpoint.py kills at every system call of saving instead.)
+of a `python -m minigrad train`: a third of them some time after the start of the process, the
+others a part of an epoch's time after some epoch is logged, all drawn by a fixed seed, so that a
+busy machine does no harm. (tests/test_checkpoint.py kills at every system call of saving instead.)
 """
 
 import random
@@ -15,9 +15,9 @@ from pathlib import Path
 
 import minigrad as mg
 
-TRAIN = [sys.executable, "-m", "minigrad", "train", "diabetes", "--epochs", "60"]
+EPOCHS = 60
+TRAIN = [sys.executable, "-m", "minigrad", "train", "diabetes", "--epochs", str(EPOCHS)]
 FILES = ("checkpoint.npz", "weights", "log")
-FROM = ("start", "first checkpoint")
 
 
 def command(folder: Path) -> list[str]:
@@ -35,10 +35,11 @@ def start(folder: Path) -> subprocess.Popen:
     return subprocess.Popen(command(folder), stdout=subprocess.DEVNULL)
 
 
-def first_checkpoint(process: subprocess.Popen, folder: Path) -> None:
-    """Wait for it, or for the end of the process."""
-    while process.poll() is None and not (folder / FILES[0]).exists():
-        time.sleep(0.001)
+def logged(process: subprocess.Popen, folder: Path, epochs: int) -> None:
+    """Wait until so many epochs are in the log, or for the end of the process."""
+    log = folder / "log"
+    while process.poll() is None and not (log.exists() and log.read_text().count("\n") >= epochs):
+        time.sleep(0.0005)
 
 
 def main(kills: int = 25) -> int:
@@ -47,20 +48,21 @@ def main(kills: int = 25) -> int:
         start(Path(name) / "first").wait()  # which may compile
         whole, began = Path(name) / "whole", time.perf_counter()
         process = start(whole)
-        first_checkpoint(process, whole)
+        logged(process, whole, 1)
         first = time.perf_counter() - began
         assert process.wait() == 0
         life = time.perf_counter() - began
-        print(f"a whole run takes {life:.2f} s, {first:.2f} s to the first checkpoint")
+        print(f"a whole run takes {life:.2f} s, {first:.2f} s to the first epoch")
         early = kills // 3
         for kill in range(kills):
             folder = Path(name) / str(kill)
             process = start(folder)
-            if kill < early:
-                delay = first * (kill + draw.random()) / early
+            epoch = 0 if kill < early else draw.randrange(1, EPOCHS)
+            if epoch:
+                delay = (life - first) / EPOCHS * draw.random()
+                logged(process, folder, epoch)
             else:
-                first_checkpoint(process, folder)
-                delay = (life - first) * (kill - early + draw.random()) / (kills - early)
+                delay = first * (kill + draw.random()) / early
             try:
                 process.wait(delay)
                 ending = "was over"
@@ -72,7 +74,9 @@ def main(kills: int = 25) -> int:
             subprocess.run(command(folder), check=True, stdout=subprocess.DEVNULL)
             same = all((folder / x).read_bytes() == (whole / x).read_bytes() for x in FILES)
             different += not same
-            moment = f"{ending} {delay:.3f} s after the {FROM[kill >= early]}"
+            moment = (
+                f"{ending} {delay:.3f} s after {'epoch ' + str(epoch) if epoch else 'the start'}"
+            )
             result = f"{left} unfinished file, resumed: {'same bits' if same else 'OTHER BITS'}"
             print(f"{kill + 1:3}: {moment}, {epochs:2} epochs kept, {result}", flush=True)
     print(f"{kills} runs, {cut} killed, {different} with other bits")
