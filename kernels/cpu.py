@@ -22,14 +22,14 @@ from numba import njit, prange
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import overload
 
-from . import elementary
+from . import elementary, memory
 from .cache import keep_on_disk
 
 BLOCK = 8192  # elements: 3 x 32 KiB of float32 stay in a core's second-level cache
 PARALLEL = 32768  # elements from which waking threads (1-3 µs) is worth it
 WIDTH = 64  # lanes of a sum: eight vectors of 8 float64, so that additions need not wait
 HALVES = (32, 16, 8, 4, 2, 1)
-CHAIN = 8  # exponentials added one to another: the roundings of equal ones add up, to 24 ulp in 30
+CHAIN = 8  # chunks summed in the array's own type: the roundings of equal terms add up
 FEW, LANES = 32, 256  # up to so many classes, cross-entropy turns so many rows at a time
 OPTIONS = {"fastmath": elementary.FAST, "error_model": "numpy", "nogil": True}
 
@@ -79,32 +79,38 @@ def pointwise(x, y, parameter, upstream, value_out, grad_out):
     sums = np.empty(blocks)
     for block in prange(blocks):
         lo, hi = block * BLOCK, min(x.size, (block + 1) * BLOCK)
-        tile, lanes = np.empty(WIDTH, x.dtype), np.zeros(WIDTH)
+        tile, lanes = np.zeros(WIDTH, x.dtype), np.empty(WIDTH)
         whole = lo + (hi - lo) // WIDTH * WIDTH
-        for first in range(lo, whole, WIDTH):
-            chunk(x, y, parameter, upstream, value_out, grad_out, tile, lanes, first, WIDTH)
-        chunk(x, y, parameter, upstream, value_out, grad_out, tile, lanes, whole, hi - whole)
-        sums[block] = fold(lanes)
+        for chain in (CHAIN, 1):  # the second where a chain overflows, or a value is not finite
+            lanes[:] = 0.0
+            for first in range(lo, whole, WIDTH):
+                chunk(x, y, parameter, upstream, value_out, grad_out, tile, first, WIDTH)
+                if (first + WIDTH - lo) % (chain * WIDTH) == 0:
+                    spill(tile, lanes)
+            chunk(x, y, parameter, upstream, value_out, grad_out, tile, whole, hi - whole)
+            spill(tile, lanes)
+            sums[block] = fold(lanes)
+            if abs(sums[block]) < np.inf:
+                break
     return in_order(sums)
 
 
-def chunk(x, y, parameter, upstream, value_out, grad_out, tile, lanes, first, count):
-    """The elements first ... first + count - 1 of `pointwise`, each value added to its lane.
-
-    In a loop of their own, or the width of float64 would be that of the scalar math as well.
-    """
+def chunk(x, y, parameter, upstream, value_out, grad_out, tile, first, count):
+    """The elements first ... first + count - 1 of `pointwise`; adds their values to the tile."""
     last = first + count
     xs, ys = x[first:last], y[first:last]
     ps, us = part(parameter, first, last), part(upstream, first, last)
-    vs = tile if value_out is None else value_out[first:last]
+    if value_out is not None:
+        vs = value_out[first:last]
     if grad_out is not None:
         gs = grad_out[first:last]
     for k in range(count):
-        vs[k], slope = point(xs[k], ys[k], at(ps, k), at(us, k))
+        value, slope = point(xs[k], ys[k], at(ps, k), at(us, k))
+        tile[k] += value
+        if value_out is not None:
+            vs[k] = value
         if grad_out is not None:
             gs[k] = slope
-    for k in range(count):
-        lanes[k] += vs[k]
 
 
 def class_rows(x, target, weight, ignore, upstream, value_out, grad_out):
@@ -499,8 +505,8 @@ def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False):
     """
     real = x.dtype.type
     loop = choose(pointwise, loss.rule, x.dtype, x.size)
-    value_out = np.empty_like(x) if value else None
-    grad_out = None if upstream is None else np.empty_like(x)
+    value_out = memory.empty(x.shape, x.dtype) if value else None
+    grad_out = None if upstream is None else memory.empty(x.shape, x.dtype)
     flat = [a if a is None else a.reshape(-1) for a in (x, y, value_out, grad_out)]
     total = loop(*flat[:2], _typed(parameter, real), _typed(upstream, real), *flat[2:])
     return total, value_out, grad_out
@@ -528,7 +534,7 @@ def _run_rows(rows, loss, x, arguments, upstream, value):
     classes = x.shape[1:] if rows is few_classes else ()
     loop = choose(rows, loss.rule, x.dtype, x.size if len(x) > 1 else 0, *classes)
     value_out = np.empty(len(x), x.dtype) if value else None
-    grad_out = None if upstream is None else np.empty_like(x)
+    grad_out = None if upstream is None else memory.empty(x.shape, x.dtype)
     total = loop(x, *arguments, _typed(upstream, x.dtype.type), value_out, grad_out)
     return total, value_out, grad_out
 
@@ -536,7 +542,7 @@ def _run_rows(rows, loss, x, arguments, upstream, value):
 def run_zero_below(g, out):
     """See zero_below; contiguous arrays of one shape and float dtype."""
     loop = choose(zero_below, None, g.dtype, g.size // 8)
-    grad_out = np.empty_like(g)
+    grad_out = memory.empty(g.shape, g.dtype)
     loop(g.reshape(-1), out.reshape(-1), grad_out.reshape(-1))
     return grad_out
 

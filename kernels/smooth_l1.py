@@ -16,11 +16,12 @@ def reference(x, y, beta=1.0):
 
 def rule(real, math):
     """Scalar math: point(x, y, beta, up) -> value, up * slope by x."""
-    half, one = real(0.5), real(1)
+    half, one, large = real(0.5), real(1), real(2**24)
 
     def point(x, y, beta, up):
         d = x - y
-        size, scaled = abs(d), d / beta  # 1 / beta may overflow
+        lift = large if beta < one else one  # 1 / beta alone may overflow; the loop divides once
+        size, scaled = abs(d), d * lift * (one / (beta * lift))
         sign = one if d > 0 else -one if d < 0 else d
         near = size < beta
         value = half * d * scaled if near else size - half * beta

@@ -226,7 +226,8 @@ def walk(roots, retain, lift=None, targets=None):
         for parent, d in zip(parents, run(op.gradients, g, values, parents), strict=True):
             if d is None:
                 continue
-            fresh = lift is None and d is not g and d.base is None
+            # No view of another array, but maybe one of a buffer that was lent for it.
+            fresh = lift is None and d is not g and type(d.base) is not np.ndarray
             if d.shape != parent.shape:
                 d, fresh = run(unbroadcast, d, parent.shape), True
             if d.dtype is not parent.dtype and d.dtype != parent.dtype:
