@@ -1,7 +1,7 @@
 """Large output buffers, reused: half of a 16M-element call was the page faults of a fresh one.
 
-A buffer is lent through a Lease, the `base` of the array handed out and so of every view of it. When
-the last of these is gone, the lease is, and the memory comes back; not before.
+A buffer is lent through a Lease, the `base` of the array handed out and so of every view of it.
+When the last of these is gone, the lease is, and the memory comes back; not before.
 """
 
 from __future__ import annotations

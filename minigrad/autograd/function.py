@@ -59,21 +59,21 @@ class _Call:
         given = [part if hasattr(part, "node") else self.wrap(part) for part in parts]
         results = self.backward(self.context, *given)
         results = results if isinstance(results, tuple) else (results,)
-        fault, n = f"function {self.node_name} returned an in", len(parents)
+        caller, n = f"function {self.node_name} returned an", len(parents)
         if len(results) < n or any(result is not None for result in results[n:]):
             numbers = f"(expected {n}, got {len(results)})"
-            raise RuntimeError(f"{fault}correct number of gradients {numbers}")
+            raise RuntimeError(f"{caller} incorrect number of gradients {numbers}")
         found = [None] * n
         for i, (result, parent) in enumerate(zip(results, parents, strict=False)):
             if result is not None and parent is not None:
                 if not hasattr(result, "node"):
-                    kind = type(result).__name__
-                    raise RuntimeError(
-                        f"{fault}valid gradient at index {i} - got {kind}, no Tensor"
-                    )
-                if result.array.shape != parent.shape:
-                    shapes = f"got {list(result.shape)} but expected {list(parent.shape)}"
-                    raise RuntimeError(f"{fault}valid gradient at index {i} - {shapes}")
+                    got = f"{type(result).__name__}, no Tensor"
+                elif result.array.shape != parent.shape:
+                    got = f"{list(result.shape)} but expected {list(parent.shape)}"
+                else:
+                    got = None
+                if got:
+                    raise RuntimeError(f"{caller} invalid gradient at index {i} - got {got}")
                 found[i] = result if recorded else result.array.view()  # the user may keep it
         return found
 
