@@ -32,7 +32,7 @@ def assert_close(got, want, what, floor=0.0):
     )
 
 
-def memory(array):
+def held(array):
     """The bytes of an array and of all that it is a view of."""
     while isinstance(array.base, np.ndarray):
         array = array.base
@@ -51,7 +51,7 @@ def make(case):
 
 def check(case, want):
     tensors = make(case)
-    before = {name: memory(t.array) for name, t in tensors.items()}
+    before = {name: held(t.array) for name, t in tensors.items()}
     if isinstance(want, str):
         with pytest.raises(Exception, match=r"weight|ignore_index") as error:
             parity.call(mg, case, tensors)
@@ -67,11 +67,11 @@ def check(case, want):
     assert out.requires_grad == bool(case["needs"])
     if case["needs"]:
         g = mg.tensor(parity.upstream(case, out.shape), dtype=out.dtype)
-        given = memory(g.array)
+        given = held(g.array)
         out.backward(g)
-        assert memory(g.array) == given, "the upstream gradient was written to"
+        assert held(g.array) == given, "the upstream gradient was written to"
     for name, t in tensors.items():
-        assert memory(t.array) == before[name], f"{name} was written to"
+        assert held(t.array) == before[name], f"{name} was written to"
         if name not in case["needs"]:
             assert t.grad is None
             continue
