@@ -105,7 +105,7 @@ def chunk(x, y, parameter, upstream, value_out, grad_out, tile, first, count):
     if grad_out is not None:
         gs = grad_out[first:last]
     for k in range(count):
-        value, slope = point(xs[k], ys[k], at(ps, k), at(us, k))
+        value, slope = point(xs[k], ys[k], real(at(ps, k)), real(at(us, k)))
         tile[k] += value
         if value_out is not None:
             vs[k] = value
@@ -140,7 +140,7 @@ def class_rows(x, target, weight, ignore, upstream, value_out, grad_out):
                 own = weight[y] if weight is not None else real(1)
                 value = own * (log1p(rest if gap == 0 else rest + e - real(1)) - gap)
                 if grad_out is not None:
-                    share = own / (rest + e) * at(upstream, r)
+                    share = own / (rest + e) * real(at(upstream, r))
                     for c in range(classes):
                         er[c] = er[c] * share
                     er[y] = -rest * share
@@ -196,7 +196,7 @@ def few_classes(x, target, weight, ignore, upstream, value_out, grad_out):
             for r in range(m):
                 others = rest[r] if gap[r] == 0 else rest[r] + e_y[r] - real(1)
                 value[r] = real(0) if y[r] < 0 else own[r] * (log1p(others) - gap[r])
-                own[r] = own[r] / (rest[r] + e_y[r]) * at(upstream, first + r)
+                own[r] = own[r] / (rest[r] + e_y[r]) * real(at(upstream, first + r))
                 if value_out is not None:
                     value_out[first + r] = value[r]
             for r in range(m):
@@ -242,7 +242,7 @@ def weight_rows(x, t, keep, upstream, value_out, grad_out):
                 # the largest term: 1, or NaN of an infinite logit
                 log_s, share = log1p(rest), whole / (rest + exp_gap(top, top))
                 if grad_out is not None:
-                    gr, up = grad_out[r], at(upstream, r)
+                    gr, up = grad_out[r], real(at(upstream, r))
                 lanes[:] = 0.0
                 for first in range(0, classes, WIDTH):
                     count = min(WIDTH, classes - first)
@@ -496,27 +496,44 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 # --- what the host calls ------------------------------------------------------------------------
 
 
+class _Alias:
+    """Read-only memory as the kind of array that loops are compiled for, which write to none."""
+
+    def __init__(self, array):
+        pointer = array.__array_interface__["data"][0]
+        self.array = array
+        self.__array_interface__ = {**array.__array_interface__, "data": (pointer, False)}
+
+
+def plain(array):
+    """The array, or a copy, in row order, aligned and of the writable kind; no array as it is.
+
+    Or loops would be compiled for every layout of every input, at a second each.
+    """
+    if type(array) is not np.ndarray or array.flags.carray:
+        return array
+    array = np.require(array, requirements="CA")
+    return array if array.flags.writeable else np.asarray(_Alias(array))
+
+
+def flat(array):
+    """The same in one dimension."""
+    return plain(array).ravel() if type(array) is np.ndarray else array
+
+
 def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False):
-    """One pass of a pointwise loss over contiguous arrays x, y of one shape and float dtype.
+    """One pass of a pointwise loss over arrays x, y of one shape and float dtype.
 
     parameter: a number or an array of that shape; upstream: the same, or None for no gradient.
     value: whether to return the values one by one. Returns their sum (float), the values or None,
     and upstream * slope or None.
     """
-    real = x.dtype.type
     loop = choose(pointwise, loss.rule, x.dtype, x.size)
-    value_out = memory.empty(x.shape, x.dtype) if value else None
-    grad_out = None if upstream is None else memory.empty(x.shape, x.dtype)
-    flat = [a if a is None else a.reshape(-1) for a in (x, y, value_out, grad_out)]
-    total = loop(*flat[:2], _typed(parameter, real), _typed(upstream, real), *flat[2:])
+    value_out = memory.empty_like(x) if value else None
+    grad_out = None if upstream is None else memory.empty_like(x)
+    up = 0.0 if upstream is None else upstream
+    total = loop(flat(x), flat(y), flat(parameter), flat(up), flat(value_out), flat(grad_out))
     return total, value_out, grad_out
-
-
-def _typed(number, real):
-    """A number in the loop's own float type; None is 0, never read; arrays, flat, have it."""
-    if isinstance(number, np.ndarray):
-        return number.reshape(-1)
-    return real(0.0 if number is None else number)
 
 
 def run_classes(loss, x, target, weight, ignore, upstream=None, value=False):
@@ -534,16 +551,17 @@ def _run_rows(rows, loss, x, arguments, upstream, value):
     classes = x.shape[1:] if rows is few_classes else ()
     loop = choose(rows, loss.rule, x.dtype, x.size if len(x) > 1 else 0, *classes)
     value_out = np.empty(len(x), x.dtype) if value else None
-    grad_out = None if upstream is None else memory.empty(x.shape, x.dtype)
-    total = loop(x, *arguments, _typed(upstream, x.dtype.type), value_out, grad_out)
+    grad_out = None if upstream is None else memory.empty_like(x)
+    up = 0.0 if upstream is None else plain(upstream)
+    total = loop(plain(x), *map(plain, arguments), up, value_out, grad_out)
     return total, value_out, grad_out
 
 
 def run_zero_below(g, out):
-    """See zero_below; contiguous arrays of one shape and float dtype."""
+    """See zero_below; arrays of one shape and float dtype."""
     loop = choose(zero_below, None, g.dtype, g.size // 8)
-    grad_out = memory.empty(g.shape, g.dtype)
-    loop(g.reshape(-1), out.reshape(-1), grad_out.reshape(-1))
+    grad_out = memory.empty_like(g)
+    loop(flat(g), flat(out), flat(grad_out))
     return grad_out
 
 
@@ -566,4 +584,5 @@ def bind_update(rule, p, states):
 
 def first_bad_class(target, weight, classes, ignore):
     """See check_classes."""
-    return specialise(check_classes, None, np.dtype("float64"))(target, weight, classes, ignore)
+    check = specialise(check_classes, None, np.dtype("float64"))
+    return check(plain(target), plain(weight), classes, ignore)

@@ -6,7 +6,6 @@ When the last of these is gone, the lease is, and the memory comes back; not bef
 
 from __future__ import annotations
 
-import math
 import weakref
 
 import numpy as np
@@ -24,11 +23,11 @@ _free: dict[int, list[Lease]] = {}  # by size
 _lent: dict[int, weakref.ref] = {}  # keeps the references alive, which give the buffers back
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array in row order, whatever its memory holds."""
-    size = math.prod(shape) * dtype.itemsize
+def empty_like(array: np.ndarray) -> np.ndarray:
+    """An array of that shape and dtype in row order, whatever its memory holds."""
+    size = array.nbytes
     if size < SMALLEST:
-        return np.empty(shape, dtype)
+        return np.empty(array.shape, array.dtype)
     try:
         buffer = _free[size].pop()
     except (KeyError, IndexError):
@@ -47,7 +46,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
     ref = weakref.ref(lease, take_back)
     _lent[id(ref)] = ref
-    return np.ndarray(shape, dtype, lease)
+    return np.ndarray(array.shape, array.dtype, lease)
 
 
 def empty_cache() -> None:

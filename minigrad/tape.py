@@ -96,9 +96,8 @@ class Tape:
     def recorded(self, node):
         """An operation took its place in the graph."""
 
-    def visit(self, order):
-        """The nodes of a backward pass, to be gone through."""
-        return order
+    def visit(self, node):
+        """The backward pass is at a node; None: it is over."""
 
     def failed(self, error):
         """The backward pass raised an error."""
@@ -141,9 +140,8 @@ class Recording(Tape):
     def refuse(self, why):
         raise RuntimeError(f"minigrad.compile cannot record this step: {why}")
 
-    def visit(self, order):
-        self.walked.update(order)
-        return order
+    def visit(self, node):
+        self.walked.add(node)
 
     def _name(self, x):
         """A new variable for x."""

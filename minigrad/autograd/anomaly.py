@@ -42,10 +42,8 @@ class Anomaly(Tape):
             frames.pop()
         _calls[node] = "".join(frames.format())
 
-    def visit(self, order):
-        for self.node in order:
-            yield self.node
-        self.node = None
+    def visit(self, node):
+        self.node = node
 
     def failed(self, error):
         node, self.node = self.node, None

@@ -15,6 +15,7 @@ import inspect
 import itertools
 import weakref
 from contextvars import ContextVar
+from heapq import heapify, heappop, heappush
 from operator import add, attrgetter, iadd
 
 import numpy as np
@@ -169,21 +170,16 @@ class Node:
         return self.values
 
 
-def newest_first(roots) -> list[Node]:
-    """The roots and every operation they were computed from, newest first."""
+def _between(targets, roots) -> set[Node]:
+    """The targets, and those of the roots and their ancestors that were computed from one."""
     seen, stack = set(roots), list(roots)
     while stack:
         for parent in stack.pop().parents:
             if parent is not None and parent.parents and parent not in seen:
                 seen.add(parent)
                 stack.append(parent)
-    return sorted(seen, key=_by_birth, reverse=True)
-
-
-def _leading_to(targets, order) -> set[Node]:
-    """The targets and those nodes of `order` that were computed from one."""
     useful = set(targets)
-    for node in reversed(order):
+    for node in sorted(seen, key=_by_birth):
         if not useful.isdisjoint(node.parents):
             useful.add(node)
     return useful
@@ -197,23 +193,21 @@ def walk(roots, retain, lift=None, targets=None):
     set of nodes whose gradient array nobody else holds. `lift(array, node)` makes a Tensor of a
     saved value: given, the formulas run on Tensors and are recorded.
     """
-    order = newest_first(roots)
-    useful = None if targets is None else _leading_to(targets, order)
+    useful = None if targets is None else _between(targets, roots)
     tape = active_tape()
-    if tape is not None:
-        order = tape.visit(order)
     pending, owned, kept = dict(roots), set(), targets or ()
     found = {}
-    for node in order:
-        if node not in pending:
-            continue
-        op, g = node.op, pending[node]
+    queue = [(-node.birth, node) for node in roots]  # the newest is first, by heapq
+    heapify(queue)
+    while queue:
+        node = heappop(queue)[1]
+        op, g, parents = node.op, pending.pop(node), node.parents
         if op is None or node.owner is not None or node in kept:
             found[node] = g
             if op is None:
                 continue
-        del pending[node]
-        parents = node.parents
+        if tape is not None:
+            tape.visit(node)
         if useful is not None:
             parents = [p if p in useful else None for p in parents]
             if not any(parents):
@@ -235,6 +229,7 @@ def walk(roots, retain, lift=None, targets=None):
             before = pending.get(parent)
             if before is None:
                 pending[parent] = d
+                heappush(queue, (-parent.birth, parent))
                 if fresh:
                     owned.add(parent)
             elif lift is None and parent in owned:
@@ -244,7 +239,8 @@ def walk(roots, retain, lift=None, targets=None):
                 owned.add(parent)
         if node.stamps and not retain:  # a formula that reads no Tensor can run again
             node.values, node.stamps = None, ()
-    found.update(pending)  # what is left: leaves
+    if tape is not None:
+        tape.visit(None)
     return found, owned
 
 
@@ -264,6 +260,11 @@ def unbroadcast(g, shape):
     return g.sum(axis=axes, keepdims=True).reshape(shape)
 
 
+@functools.cache
+def _one(dtype):
+    return dtype.type(1)
+
+
 def _first_gradients(outputs, gradients, create_graph):
     """The gradients the walk starts with, checked: node -> array or Tensor."""
     pending = {}
@@ -279,7 +280,7 @@ def _first_gradients(outputs, gradients, create_graph):
                     "grad can be implicitly created only for scalar outputs: got shape "
                     f"{t.array.shape}; reduce it (for instance .sum()) or pass gradient="
                 )
-            shape, one = t.array.shape, t.array.dtype.type(1)
+            shape, one = t.array.shape, _one(t.array.dtype)
             g = np.full(shape, one) if shape else one
             g = t.wrap(g) if create_graph else g
         elif not hasattr(g, "array"):

@@ -187,19 +187,15 @@ def _one_hot(indices, classes):
 # --- losses -------------------------------------------------------------------------------------
 
 
-def _is_tensor(x):
-    return hasattr(x, "__record__")
-
-
 def _per_element(g, reduction, count):
     """The gradient of each single value from that of the reduced loss."""
     return g / count if reduction == "mean" else g
 
 
-def _reduced(total, values, reduction, count, real):
+def _reduced(total, values, reduction, count, dtype):
     if reduction == "none":
         return values
-    return real(total if reduction == "sum" else np.float64(total) / count)
+    return np.array(total / count if reduction == "mean" else total, dtype)
 
 
 def _slope(g, fused, recompute):
@@ -208,7 +204,7 @@ def _slope(g, fused, recompute):
     They are handed on, not copied, so they serve one backward pass; later ones compute them anew.
     """
     slope = fused.pop() if fused else recompute()
-    if g.ndim or g.item() != 1:
+    if g.ndim or g != 1:
         np.multiply(slope, g, out=slope)
     return slope
 
@@ -217,7 +213,7 @@ def _pointwise_op(loss):
     """The operation of a pointwise loss: one kernel pass forward, which leaves slopes as well."""
 
     def by_input(g, input, target, parameter, reduction, fused):
-        if _is_tensor(g):
+        if isinstance(g, Tensor):
             slope = loss.reference(input, target, *parameter)[1]
             return slope * _per_element(g, reduction, input.numel())
 
@@ -228,26 +224,19 @@ def _pointwise_op(loss):
         return slope * _per_element(g, reduction, math.prod(input.shape))
 
     def run(input, target, parameter, reduction, slopes):
-        x, y, extra = _in_rows(input), _in_rows(target), parameter[0] if parameter else 0.0
-        if isinstance(extra, np.ndarray):
-            extra = np.asarray(extra, x.dtype, order="C")
-        upstream = _per_element(1.0, reduction, max(x.size, 1)) if slopes else None
-        return cpu.run_pointwise(loss, x, y, extra, upstream, reduction == "none")
+        upstream = _per_element(1.0, reduction, input.size or 1) if slopes else None
+        extra = parameter[0] if parameter else 0.0
+        return cpu.run_pointwise(loss, input, target, extra, upstream, reduction == "none")
 
     @op(by_input, by_target)
     def forward(input, target, parameter, reduction, fused):
         total, values, slope = run(input, target, parameter, reduction, fused is not None)
         if fused is not None:
             fused.append(slope)
-        return _reduced(total, values, reduction, input.size, input.dtype.type)
+        return _reduced(total, values, reduction, input.size or math.nan, input.dtype)
 
     forward.name = forward.compute.__name__ = loss.__name__.rpartition(".")[2]
     return forward
-
-
-def _in_rows(array):
-    """The array, or a copy, in row order. (np.ascontiguousarray would make a number 1-d.)"""
-    return np.asarray(array, order="C")
 
 
 _OPS = {name: _pointwise_op(loss) for name, loss in LOSSES.items() if name != "cross_entropy"}
@@ -299,7 +288,8 @@ def _promoted(input, target):
 
 def _pointwise(name, input, target, parameter, reduction, same_shape=False):
     """Check, broadcast and promote as PyTorch, then run the kernel."""
-    _check_tensors(input=input, target=target)
+    if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
+        _check_tensors(input=input, target=target)
     if input.array.shape != target.array.shape:
         if same_shape:
             raise ValueError(
@@ -464,19 +454,18 @@ def _smoothed(rows, weight, smoothing):
 
 
 def _run_cross_entropy(input, target, weight, ignore_index, smoothing, reduction, count, slopes):
-    x, loss, value = np.ascontiguousarray(input), LOSSES["cross_entropy"], reduction == "none"
-    upstream = _per_element(np.float64(1), reduction, count) if slopes else None  # 1 / 0 is inf
+    loss, value, keep = LOSSES["cross_entropy"], reduction == "none", None
+    upstream = _per_element(1.0, reduction, count) if slopes else None
     if target.ndim == 1 and not smoothing:
-        return cpu.run_classes(loss, x, target, weight, ignore_index, upstream, value)
-    keep = None
+        return cpu.run_classes(loss, input, target, weight, ignore_index, upstream, value)
     if target.ndim == 1:
-        target, keep = _class_weights(target, weight, ignore_index, smoothing, x.shape, x.dtype)
-    t = np.ascontiguousarray(target, x.dtype)
-    return cpu.run_weights(loss, x, t, keep, upstream, value)
+        options = (weight, ignore_index, smoothing, input.shape, input.dtype)
+        target, keep = _class_weights(target, *options)
+    return cpu.run_weights(loss, input, target, keep, upstream, value)
 
 
 def _by_logits(g, input, target, weight, ignore_index, smoothing, reduction, count, fused):
-    if _is_tensor(g):
+    if isinstance(g, Tensor):
         keep = None
         if target.ndim == 1:
             options = (weight, ignore_index, smoothing, input.shape, input.dtype)
@@ -504,7 +493,7 @@ def _cross_entropy(input, target, weight, ignore_index, smoothing, reduction, co
     total, values, slope = _run_cross_entropy(input, target, *options, fused is not None)
     if fused is not None:
         fused.append(slope)
-    return _reduced(total, values, reduction, count, input.dtype.type)
+    return _reduced(total, values, reduction, count, input.dtype)
 
 
 _cross_entropy.name = "cross_entropy"
@@ -579,7 +568,7 @@ def cross_entropy(
             raise RuntimeError("ignore_index is not supported for floating point target")
         target = _smoothed(_classes_last(target, classes), weight, label_smoothing)
         input, target = _promoted(input, target)
-        weight, count = None, len(target)
+        weight, count = None, len(target) or math.nan
     else:
         weight = raw(weight)
         flat, count = run(_checked_classes, raw(target), weight, classes, ignore_index)

@@ -318,7 +318,7 @@ def where(condition, input, other):
 @op(lambda g, out: zero_below(g, out), None)
 def zero_below(input, out):
     """input, but 0 where `out` (of the same shape and dtype) is not above 0; NaN is above."""
-    return cpu.run_zero_below(np.asarray(input, order="C"), np.asarray(out, order="C"))
+    return cpu.run_zero_below(input, out)
 
 
 @op(_zero, promote="number")
