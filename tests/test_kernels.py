@@ -12,6 +12,7 @@ import numba
 import numpy as np
 import pytest
 
+from layouts import LAYOUTS
 from minigrad.kernels import LOSSES, cpu, elementary, optimizers
 
 CE = LOSSES["cross_entropy"]
@@ -167,6 +168,32 @@ def test_nan_and_infinity(name, dtype):
     x, y = np.array(SPECIAL_X[:n], dtype), np.array(SPECIAL_Y[:n], dtype)
     _, value, slope = cpu.run_pointwise(LOSSES[name], x, y, 1.0, np.ones(n, dtype), True)
     np.testing.assert_array_equal(np.stack([value, slope], 1), np.array(SPECIAL[name]))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_no_layout_is_compiled_for(layout):
+    rng, place = np.random.default_rng(0), LAYOUTS[layout]
+    x, y = rng.standard_normal((2, 6, 4)).astype(np.float32)
+    target, weight, keep = rng.integers(4, size=6), y[0] ** 2, y[:, 0] > -1
+    pointwise = cpu.specialise(cpu.pointwise, LOSSES["huber"].rule, x.dtype)
+    kernels = [
+        (pointwise, lambda p: cpu.run_pointwise(LOSSES["huber"], p(x), p(y), p(x * x), p(x), True)),
+        (
+            cpu.specialise(cpu.few_classes, CE.rule, x.dtype, False, 4),
+            lambda p: cpu.run_classes(CE, p(x), p(target), p(weight), 3, p(y[:, 1]), True),
+        ),
+        (
+            cpu.specialise(cpu.weight_rows, CE.rule, x.dtype),
+            lambda p: cpu.run_weights(CE, p(x), p(y), p(keep), p(y[:, 1]), True),
+        ),
+    ]
+    for loop, call in kernels:
+        want = call(np.copy)
+        builds = len(loop.signatures)
+        got = call(place)
+        assert len(loop.signatures) == builds
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("classes", [3, 33])
