@@ -1,4 +1,4 @@
-"""Every loop on the CPU. A loop is written once; `specialise` binds it to a rule and a float type.
+"""Every loop on the CPU. A loop is written once; `compiling` binds it to a rule and a float type.
 
 Same input, same bits: an array is cut into blocks by its size alone, a block is summed in WIDTH
 lanes of float64 (a mean is finite where the sum overflows float32, and equal terms, whose roundings
@@ -9,21 +9,14 @@ left to reorder sums (`reassoc`), it did so differently in a fresh build and in 
 
 from __future__ import annotations
 
-import hashlib
+import math
 import os
 import threading
-import types
 from functools import cache
-from pathlib import Path
 
-import numba
 import numpy as np
-from numba import njit, prange
-from numba.core.compiler_lock import global_compiler_lock
-from numba.extending import overload
 
-from . import elementary, memory
-from .cache import keep_on_disk
+from . import memory
 
 BLOCK = 8192  # elements: 3 x 32 KiB of float32 stay in a core's second-level cache
 PARALLEL = 32768  # elements from which waking threads (1-3 µs) is worth it
@@ -31,40 +24,9 @@ WIDTH = 64  # lanes of a sum: eight vectors of 8 float64, so that additions need
 HALVES = (32, 16, 8, 4, 2, 1)
 CHAIN = 8  # chunks summed in the array's own type: the roundings of equal terms add up
 FEW, LANES = 32, 256  # up to so many classes, cross-entropy turns so many rows at a time
-OPTIONS = {"fastmath": elementary.FAST, "error_model": "numpy", "nogil": True}
 
-# Bound anew by `specialise` for each rule and float type.
-point = exp_gap = log1p = real = bits = CLASSES = None
-
-
-def at(x, i):
-    """x[i] of an array; a number is the same everywhere."""
-
-
-def part(x, lo, hi):
-    """x[lo:hi] of an array, so that the inner loop needs no wrap-around test; a number as it is."""
-
-
-def put(x, i, value):
-    """x[i] = value for an array; nothing for a number."""
-
-
-@overload(at)
-def _at(x, i):
-    return (lambda x, i: x[i]) if hasattr(x, "ndim") else (lambda x, i: x)
-
-
-@overload(part)
-def _part(x, lo, hi):
-    return (lambda x, lo, hi: x[lo:hi]) if hasattr(x, "ndim") else (lambda x, lo, hi: x)
-
-
-@overload(put)
-def _put(x, i, value):
-    def store(x, i, value):
-        x[i] = value
-
-    return store if hasattr(x, "ndim") else (lambda x, i, value: None)
+# Bound anew for each rule and float type (kernels/compiling.py).
+at = part = put = prange = point = exp_gap = log1p = real = bits = CLASSES = None
 
 
 # --- loops --------------------------------------------------------------------------------------
@@ -289,6 +251,12 @@ def zero_below(g, out, grad_out):
             db[i] = real(0) if ob[i] <= 0 else gb[i]
 
 
+def erf(x, out):
+    """The error function of x (n,), which NumPy lacks."""
+    for i in range(x.size):
+        out[i] = math.erf(x[i])
+
+
 def row_max(x):
     """The largest of x (C,); NaN if a (positive) NaN is among them, or nothing.
 
@@ -398,102 +366,34 @@ def check_classes(target, weight, classes, ignore):
     return -1, total
 
 
-# --- binding a loop to a rule -------------------------------------------------------------------
-
 HELPERS = (chunk, row_max, place, exp_sum, exp_chunk, spill, fold, in_order)
-_SOURCE = hashlib.sha256(
-    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-).hexdigest()[:12]
-
-
-@cache
-def specialise(loop, rule, dtype, parallel=False, classes=None):
-    """`loop` compiled with `rule` and the float type `dtype`, from the disk cache where possible.
-
-    classes: how many, for a loop that is built for one number of them.
-
-    A closure over a dispatcher would miss Numba's disk cache in every new process (the key holds a
-    number of the process). So the loop's code is rebound to globals of its own, which are no part
-    of the key, and its name carries the rule and a hash of every source file beside this one: an
-    edit anywhere in the folder compiles anew.
-    """
-    scope = dict(
-        globals(),
-        real=dtype.type,
-        CLASSES=classes,
-        bits=np.int64 if dtype == np.float64 else np.int32,
-    )
-    math = elementary.functions(dtype.type)
-    scope.update(exp_gap=math.exp_gap, log1p=math.log1p)
-    if rule is not None:
-        scope["point"] = njit(forceinline=True, **OPTIONS)(rule(dtype.type, math))
-    for helper in HELPERS:
-        scope[helper.__name__] = njit(forceinline=True, **OPTIONS)(
-            types.FunctionType(helper.__code__, scope, helper.__name__)
-        )
-    function = types.FunctionType(loop.__code__, scope, loop.__name__)
-    owner = "" if rule is None else f"{rule.__module__.rpartition('.')[2]}-{rule.__name__}"
-    build = f"{'parallel' if parallel else 'serial'}{classes or ''}"
-    function.__qualname__ = ".".join([loop.__name__, owner, dtype.name, build, _SOURCE])
-    function.__module__ = loop.__module__
-    return keep_on_disk(njit(parallel=parallel, **OPTIONS)(function))
-
-
-# --- threads and forks --------------------------------------------------------------------------
-
-_threads = threading.Lock()  # of whoever launches them; nobody's in a child that was born without
-
-
-def choose(loop, rule, dtype, work, *classes):
-    """The build of `loop` for that much work, in elements as costly as a loss's; see specialise."""
-    if work >= PARALLEL:
-        return in_threads(loop, rule, dtype, *classes)
-    return specialise(loop, rule, dtype, False, *classes)
-
-
-@cache
-def in_threads(loop, rule, dtype, *classes):
-    """`loop` shared among threads; it runs in this one alone while those are busy.
-
-    The bits are the same. Numba's workqueue layer ends the process if two Python threads launch at
-    once, and OpenMP would give each of them a team of its own.
-    """
-    parallel = specialise(loop, rule, dtype, True, *classes)
-
-    def launch(*arguments):
-        if not _threads.acquire(False):
-            return specialise(loop, rule, dtype, False, *classes)(*arguments)
-        try:
-            return parallel(*arguments)
-        finally:
-            _threads.release()
-
-    return launch
-
-
-def _in_forked_child():
-    """Leave the threads alone if the parent had some: a fork copies none of them.
-
-    GNU OpenMP would end the child, or wait for them for ever. A child of a parent that has
-    launched nothing starts its own.
-    """
-    global_compiler_lock.release()
-    try:
-        numba.threading_layer()
-    except ValueError:
-        return
-    _threads.acquire(False)
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(  # no fork while a thread compiles: the child could never compile again
-        before=global_compiler_lock.acquire,
-        after_in_parent=global_compiler_lock.release,
-        after_in_child=_in_forked_child,
-    )
 
 
 # --- what the host calls ------------------------------------------------------------------------
+
+
+def choose(loop, rule, dtype, work, *classes):
+    """The build of `loop` for that much work, in elements as costly as a loss's."""
+    return build(loop, rule, dtype, work >= PARALLEL, *classes)
+
+
+@cache
+def build(loop, rule, dtype, threads, *classes):
+    """`loop` compiled with `rule` and the float type `dtype`, for many threads or for one."""
+    with _loading:
+        from . import compiling  # with the first kernel: `import minigrad` takes a third without it
+    if threads:
+        return compiling.in_threads(loop, rule, dtype, *classes)
+    return compiling.specialise(loop, rule, dtype, False, *classes)
+
+
+_loading = threading.RLock()
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(  # no fork while a thread imports Numba: the child would wait for it
+        before=_loading.acquire,
+        after_in_parent=_loading.release,
+        after_in_child=_loading.release,
+    )
 
 
 class _Alias:
@@ -565,6 +465,13 @@ def run_zero_below(g, out):
     return grad_out
 
 
+def run_erf(x):
+    """See erf; an array of any shape."""
+    out = memory.empty_like(x)
+    build(erf, None, x.dtype, False)(flat(x), flat(out))
+    return out
+
+
 def bind_update(rule, p, states):
     """A function step(g, h) that updates p and its states (contiguous, or None) in place."""
     loop = choose(update, rule, p.dtype, p.size // 8)  # cheap per element
@@ -584,5 +491,5 @@ def bind_update(rule, p, states):
 
 def first_bad_class(target, weight, classes, ignore):
     """See check_classes."""
-    check = specialise(check_classes, None, np.dtype("float64"))
+    check = build(check_classes, None, np.dtype("float64"), False)
     return check(plain(target), plain(weight), classes, ignore)

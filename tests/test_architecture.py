@@ -43,6 +43,8 @@ ALLOWED = {
     "benchmarks": {"minigrad", "kernels", "utils"},  # the public interface, and the references
 }
 
+LATE = {"minigrad.kernels.compiling"}  # in one place, when a first kernel runs
+
 
 def room(module: str) -> str:
     return module.split(".")[1] if "." in module else "minigrad"
@@ -108,9 +110,10 @@ def test_no_circle():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_are_at_the_top(name):
-    """An import inside a function may only fetch an optional library."""
+    """Inside a function, only an optional library is imported, and what imports Numba."""
     for module, top in imports(name):
-        assert top or module.split(".")[0] != "minigrad", f"{name} hides an import of {module}"
+        late = top or module in LATE or module.split(".")[0] != "minigrad"
+        assert late, f"{name} hides an import of {module}"
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -126,11 +129,12 @@ def test_kernels_know_no_tensor():
 
 
 def test_import_loads_only_the_core():
-    """`import minigrad` needs numpy and numba alone, and compiles nothing."""
+    """`import minigrad` needs numpy alone; Numba, which is slow, comes with a first kernel."""
     code = (
         "import sys, minigrad\n"
         "extra = {'torch', 'sklearn', 'tqdm', 'matplotlib', 'safetensors', 'cupy', 'jax'}\n"
         "assert not extra & set(sys.modules), extra & set(sys.modules)\n"
         "assert not {'kernels', 'minigrad.benchmarks', 'minigrad.cli'} & set(sys.modules)\n"
+        "assert not {'numba', 'llvmlite'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

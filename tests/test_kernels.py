@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from layouts import LAYOUTS
-from minigrad.kernels import LOSSES, cpu, elementary, optimizers
+from minigrad.kernels import LOSSES, compiling, cpu, elementary, optimizers
 
 CE = LOSSES["cross_entropy"]
 POINTWISE = [name for name in LOSSES if name != "cross_entropy"]
@@ -117,7 +117,7 @@ def test_serial_and_parallel_agree(name):
     total, _, slope = cpu.run_pointwise(LOSSES[name], *given)
     x, y, *numbers, _ = given
     out = np.empty_like(x)
-    serial = cpu.specialise(cpu.pointwise, LOSSES[name].rule, x.dtype)
+    serial = compiling.specialise(cpu.pointwise, LOSSES[name].rule, x.dtype)
     np.testing.assert_allclose(serial(x, y, *map(np.float32, numbers), None, out), total, rtol=1e-6)
     np.testing.assert_allclose(out, slope, rtol=1e-6, atol=1e-6)
 
@@ -175,15 +175,15 @@ def test_no_layout_is_compiled_for(layout):
     rng, place = np.random.default_rng(0), LAYOUTS[layout]
     x, y = rng.standard_normal((2, 6, 4)).astype(np.float32)
     target, weight, keep = rng.integers(4, size=6), y[0] ** 2, y[:, 0] > -1
-    pointwise = cpu.specialise(cpu.pointwise, LOSSES["huber"].rule, x.dtype)
+    pointwise = compiling.specialise(cpu.pointwise, LOSSES["huber"].rule, x.dtype)
     kernels = [
         (pointwise, lambda p: cpu.run_pointwise(LOSSES["huber"], p(x), p(y), p(x * x), p(x), True)),
         (
-            cpu.specialise(cpu.few_classes, CE.rule, x.dtype, False, 4),
+            compiling.specialise(cpu.few_classes, CE.rule, x.dtype, False, 4),
             lambda p: cpu.run_classes(CE, p(x), p(target), p(weight), 3, p(y[:, 1]), True),
         ),
         (
-            cpu.specialise(cpu.weight_rows, CE.rule, x.dtype),
+            compiling.specialise(cpu.weight_rows, CE.rule, x.dtype),
             lambda p: cpu.run_weights(CE, p(x), p(y), p(keep), p(y[:, 1]), True),
         ),
     ]
@@ -389,15 +389,16 @@ def run_python(code, *args, **environment):
 
 TRY = """if True:
     import sys, numpy as np
-    from copied import LOSSES, cpu
+    from copied import LOSSES, compiling, cpu
     x = np.full(int(sys.argv[1]), 2, np.float32)
     print(cpu.run_pointwise(LOSSES["mse"], x, x - 1, 0.0, 1.0)[0] / x.size)
-    runs = [cpu.specialise(cpu.pointwise, LOSSES["mse"].rule, x.dtype, x.size >= cpu.PARALLEL)]
+    threads = x.size >= cpu.PARALLEL
+    runs = [compiling.specialise(cpu.pointwise, LOSSES["mse"].rule, x.dtype, threads)]
     if len(sys.argv) > 2:
         rows = x[:6].reshape(2, 3)
         cpu.run_classes(LOSSES["cross_entropy"], rows, np.array([0, 1]), None, -100)
         rule = LOSSES["cross_entropy"].rule
-        runs.append(cpu.specialise(cpu.few_classes, rule, x.dtype, False, 3))
+        runs.append(compiling.specialise(cpu.few_classes, rule, x.dtype, False, 3))
     print(sum(sum(r.stats.cache_hits.values()) for r in runs))
     print(sum(sum(r.stats.cache_misses.values()) for r in runs))"""
 

@@ -9,7 +9,7 @@ import llvmlite.binding as llvm  # type: ignore[import-untyped]
 import numba
 import numpy as np
 
-from minigrad.kernels import LOSSES, cpu
+from minigrad.kernels import LOSSES, compiling, cpu
 
 SIMD = ("sse4.2", "avx", "avx2", "fma", "avx512f", "neon", "sve")
 CUDA = ("numba-cuda", "cupy-cuda12x", "cupy-cuda13x", "cupy")
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     rows["NumPy's BLAS"] = np.show_config("dicts")["Build Dependencies"]["blas"]["name"]
 
     # Numba settles on a threading layer in its first parallel call, so make one.
-    loop = cpu.specialise(cpu.pointwise, LOSSES["mse"].rule, np.dtype("float32"), True)
+    loop = compiling.specialise(cpu.pointwise, LOSSES["mse"].rule, np.dtype("float32"), True)
     cpu.run_pointwise(LOSSES["mse"], *np.zeros((2, cpu.PARALLEL), np.float32))
     layer = numba.threading_layer()
     advice = ", slow to start: install libgomp" if layer == "workqueue" else ""
