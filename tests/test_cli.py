@@ -146,3 +146,18 @@ def test_a_bad_argument_as_a_process():
     )
     assert found.returncode == 2
     assert found.stderr.startswith("minigrad: argument DATA: invalid choice: 'mnist'")
+
+
+def test_warmup_leaves_nothing_to_compile(tmp_path, monkeypatch):
+    pieces = list(cli.warmup.work())
+    assert len(pieces) > 100
+    cross_entropy = next(p for p in pieces if p[0] == "cross_entropy" and p[1] == (1, 3))
+    adam = next(p for p in pieces if p[0] == "Adam" and p[1] == (16,))
+    monkeypatch.setattr(cli.warmup, "work", lambda: iter([cross_entropy, adam]))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    builds = []
+    for _ in range(2):
+        assert cli.main(["warmup"]) == 0
+        builds.append(set(tmp_path.rglob("*.nbc")))
+    assert builds[0] == builds[1]
+    assert {"few_classes", "update", "check_classes"} <= {p.name.split(".")[1] for p in builds[0]}

@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Sequence
 
-from minigrad.cli import bench, info, train
+from minigrad.cli import bench, info, train, warmup
 from minigrad.cli.arguments import Parser, UsageError
 
-COMMANDS = {"train": train, "bench": bench, "info": info}
+COMMANDS = {"train": train, "bench": bench, "warmup": warmup, "info": info}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
