@@ -1,0 +1,381 @@
+"""Value: a number that remembers how it was computed. micrograd's interface, on a flat tape.
+
+Operations write themselves down in flat arrays, a slot each; `backward()` walks the slots of a
+tape from the newest to the oldest in one compiled loop, made from the table of operations.
+
+Memory goes by reference count. Slots are numbered once and for all, in order of birth; a Tape
+holds SIZE of them, and when it is full the next one begins. A result keeps its tape alive. A tape
+keeps the leaves that it takes part in, and values of older tapes, which it treats as leaves whose
+gradient goes on from there: so tapes point to older ones only, there is no cycle, and a graph that
+is dropped goes with its last value (at most one tape of others with it).
+
+Threads share the tape. A slot is taken by one step of a C iterator, after its operands have theirs:
+so no two threads get the same one, and operands stay older than results.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+from array import array
+from functools import cache
+from hashlib import sha256
+from itertools import accumulate, islice
+from math import cos, exp, log, log1p, pow, sin, sqrt, tanh  # noqa: F401  # in generated code
+
+import numba
+import numpy as np
+
+from ..kernels.cache import keep_on_disk
+from .functions import ieee  # noqa: F401  # in generated code
+from .operations import OPERATIONS
+
+SIZE = 16384  # slots of a tape: 35 bytes each
+LEAF = 0
+NUMBERS = (int, float, np.integer, np.floating, np.bool_)
+new = object.__new__
+RECORDED = sorted(
+    (name for name, row in OPERATIONS.items() if row.slopes and row.operands < 3),
+    key=lambda name: OPERATIONS[name].operands,
+)  # `where` picks one of its operands: nothing to write down
+CODES = {name: code for code, name in enumerate(RECORDED, 1)}
+UNARY = sum(OPERATIONS[name].operands == 1 for name in RECORDED)  # the codes 1 ... UNARY
+
+
+class Tape:
+    """SIZE operations, in the order in which they were made; a slot's number is base + position.
+
+    code: 0 (LEAF) or the operation; left, right: the operands' numbers; data: values; grad: what
+    the latest sweep left; leaves: position -> the Value that gets a leaf's gradient.
+    """
+
+    __slots__ = ("base", "code", "data", "grad", "leaves", "left", "reached", "right", "slots")
+
+    def __init__(self, base: int):
+        self.base = base
+        self.slots = iter(range(base, base + SIZE))
+        self.code, self.reached = bytearray(SIZE), bytearray(SIZE)
+        self.left, self.right = array("q", bytes(8 * SIZE)), array("q", bytes(8 * SIZE))
+        self.data, self.grad = array("d", bytes(8 * SIZE)), array("d", bytes(8 * SIZE))
+        self.leaves: dict[int, Value] = {}
+
+    def place(self, operand: Value | float) -> int | None:
+        """The number of the slot that stands for an operand; None if this tape is full.
+
+        A Value made on another thread may be in a later tape: then this one is full as well.
+        """
+        is_value = isinstance(operand, Value)
+        if is_value and operand._at >= self.base:
+            return operand._at
+        for at in self.slots:
+            self.data[at - self.base] = operand._data if is_value else operand
+            if is_value:
+                self.leaves[at - self.base] = operand
+                operand._at = at
+            return at
+        return None
+
+    def sweep(self, seeds: dict[int, float]) -> list[tuple[Value, float]]:
+        """Walk from the slots `seeds` (number -> gradient) to the leaves, and give theirs."""
+        arrays = [np.frombuffer(a, np.uint8) for a in (self.code, self.reached)]
+        arrays += [np.frombuffer(a, np.int64) for a in (self.left, self.right)]
+        arrays += [np.frombuffer(a) for a in (self.data, self.grad)]
+        starts = np.array(list(seeds), np.int64) - self.base
+        positions, grads = compiled_sweep()(*arrays, self.base, starts, np.array([*seeds.values()]))
+        found = zip(map(self.leaves.get, positions.tolist()), grads.tolist(), strict=True)
+        return [(leaf, g) for leaf, g in found if leaf is not None]  # None: a plain number
+
+
+SWEEP = '''
+def sweep(code, reached, left, right, data, grad, base, starts, seeds):
+    """Positions of the leaves reached, and their gradients; grad of all that is reached.
+
+    A slot's gradient is set where it is reached first and added to from then on, so nothing is
+    left of an earlier sweep, and slots that are not reached keep what they have.
+    """
+    leaves = np.empty(64, np.int64)
+    found, waiting, i = 0, 0, 0
+    for k in range(starts.size):
+        reached[starts[k]], grad[starts[k]] = 1, seeds[k]
+        waiting, i = waiting + 1, max(i, starts[k])
+    while waiting:
+        if reached[i] and code[i] != LEAF:
+            reached[i] = 0
+            waiting -= 1
+            l, operation, out, g = left[i] - base, code[i], data[i], grad[i]
+            r = right[i] - base if operation > UNARY else l
+            a, b = data[l], data[r]
+            by_a, by_b = 0.0, 0.0
+{branches}
+            for side in range(2 if operation > UNARY else 1):
+                p, share = (r, by_b * g) if side else (l, by_a * g)
+                if reached[p]:
+                    grad[p] += share
+                    continue
+                reached[p], grad[p] = 1, share
+                if code[p] != LEAF:
+                    waiting += 1
+                    continue
+                if found == leaves.size:
+                    leaves = np.concatenate((leaves, np.empty_like(leaves)))
+                leaves[found] = p
+                found += 1
+        i -= 1
+    leaves = leaves[:found]
+    for p in leaves:
+        reached[p] = 0
+    return leaves, grad[leaves]
+'''
+
+
+@cache
+def compiled_sweep():
+    branches = ""
+    for name, code in CODES.items():
+        branches += f"            {'if' if code == 1 else 'elif'} operation == {code}:\n"
+        for operand, slope in zip("ab", OPERATIONS[name].slopes, strict=False):
+            branches += f"                by_{operand} = {slope}\n"
+    source = SWEEP.format(branches=branches.rstrip())
+    scope = dict(globals())
+    exec(compile(source, __file__, "exec"), scope)
+    function = scope["sweep"]
+    function.__module__ = __name__
+    function.__qualname__ = f"sweep.{sha256(source.encode()).hexdigest()[:16]}"
+    return keep_on_disk(numba.njit(error_model="numpy")(function))
+
+
+# --- writing down ---------------------------------------------------------------------------------
+
+tape = Tape(0)
+opening = threading.Lock()
+
+
+def after(full: Tape) -> None:
+    """Begin the next tape, unless another thread has done so."""
+    global tape
+    with opening:
+        if tape is full:
+            tape = Tape(full.base + SIZE)
+
+
+def record(name: str, out: float, *operands: Value | float) -> Value:
+    """Write one operation down: the general way, of which methods have a short cut in them."""
+    while True:
+        here = tape
+        numbers = [here.place(operand) for operand in operands]
+        at = None if None in numbers else next(here.slots, None)
+        if at is not None:
+            i = at - here.base
+            here.code[i], here.left[i], here.data[i] = CODES[name], numbers[0], out
+            here.right[i] = numbers[-1]
+            return result(out, here, at)
+        after(here)
+
+
+def result(out: float, here: Tape, at: int) -> Value:
+    value = new(Value)
+    value._data = out
+    value._tape = here
+    value._at = value._home = at
+    return value
+
+
+def weighted_sum(weights: list[Value], inputs: list[Value], start: Value) -> Value:
+    """start + w[0] x[0] + w[1] x[1] + ..., added in this order.
+
+    Writes down the very operations that the operators would, but all at once: four times as fast.
+    """
+    n = len(weights)
+    factors = [*weights, *inputs, start]
+    while 4 * n < SIZE:
+        here = tape
+        numbers = [here.place(v) if v._at < here.base else v._at for v in factors]
+        block = [] if None in numbers else list(islice(here.slots, 2 * n))
+        if 0 < len(block) == 2 * n:
+            data = [v._data for v in factors]
+            products = list(map(operator.mul, data[:n], data[n:-1]))
+            start_and_sums = list(accumulate(products, initial=data[-1]))
+            span = slice(block[0] - here.base, block[-1] - here.base + 1)
+            here.code[span] = bytes([CODES["mul"]]) * n + bytes([CODES["add"]]) * n
+            here.left[span] = array("q", [*numbers[:n], numbers[-1], *block[n:-1]])
+            here.right[span] = array("q", [*numbers[n:-1], *block[:n]])
+            here.data[span] = array("d", products + start_and_sums[1:])
+            return result(start_and_sums[-1], here, block[-1])
+        after(here)
+    return sum(map(operator.mul, weights, inputs), start)
+
+
+class Value:
+    """A scalar and its gradient.
+
+    data: a float64 number. grad: d(root)/d(this) after `root.backward()`, 0.0 before.
+
+    Operators take Values and numbers, on either side. Arithmetic is IEEE 754's, as in PyTorch:
+    1 / 0 is inf and log(-1) is nan. Comparisons are those of `data` and give bools.
+
+    `backward()` differentiates what was computed: a number written into `data` counts from the next
+    operation on. A copy of a Value is a leaf: it has the numbers, not the history.
+    """
+
+    # _at: the number of the latest slot that stands for this Value; _home: of the one in _tape
+    # that computed it. A leaf has no tape, and its gradient is in _grad.
+    __slots__ = ("__weakref__", "_at", "_data", "_grad", "_home", "_tape")
+    __array_priority__ = -1  # NumPy's scalars leave operators to us, its arrays take us as elements
+
+    def __init__(self, data: float):
+        self._data = _checked("data", data)
+        self._grad = 0.0
+        self._tape, self._at = None, -1
+
+    @property
+    def data(self) -> float:
+        return self._data
+
+    @data.setter
+    def data(self, data: float) -> None:
+        self._data = _checked("data", data)
+        if self._tape is None:
+            self._at = -1
+        else:
+            self._tape.data[self._home - self._tape.base] = self._data
+            self._at = self._home
+
+    @property
+    def grad(self) -> float:
+        return self._grad if self._tape is None else self._tape.grad[self._home - self._tape.base]
+
+    @grad.setter
+    def grad(self, grad: float) -> None:
+        if self._tape is None:
+            self._grad = _checked("grad", grad)
+        else:
+            self._tape.grad[self._home - self._tape.base] = _checked("grad", grad)
+
+    def backward(self) -> None:
+        """Set `grad` on all that this Value was computed from: d(this) / d(that).
+
+        Leaves add to the gradient they have, as in PyTorch; results get theirs anew.
+        """
+        if self._tape is None:
+            self._grad += 1.0
+            return
+        waiting = {self._tape: {self._home: 1.0}}
+        while waiting:
+            youngest = max(waiting, key=lambda tape: tape.base)
+            for leaf, grad in youngest.sweep(waiting.pop(youngest)):
+                if leaf._tape is None:
+                    leaf._grad += grad
+                else:
+                    seeds = waiting.setdefault(leaf._tape, {})
+                    seeds[leaf._home] = seeds.get(leaf._home, 0.0) + grad
+
+    def __repr__(self):
+        return f"Value(data={self.data}, grad={self.grad})"
+
+    def __reduce__(self):
+        return _copy, (self.data, self.grad)
+
+    def __bool__(self):
+        return self._data != 0.0
+
+    __hash__ = object.__hash__  # two Values of equal data are two keys
+
+
+def _checked(argument: str, x) -> float:
+    if isinstance(x, NUMBERS):
+        return float(x)
+    raise TypeError(f"{argument}: expected a number, got {type(x).__name__}")
+
+
+def _copy(data: float, grad: float) -> Value:
+    value = Value(data)
+    value.grad = grad
+    return value
+
+
+UNARY_METHOD = '''
+def {method}(self):
+    """{value} for a = self"""
+    a, left, here = self._data, self._at, tape
+    try:
+        out = {value}
+    except (ArithmeticError, ValueError):
+        out = ieee("{name}", a)
+    if left >= here.base:
+        for at in here.slots:
+            i = at - here.base
+            here.code[i], here.left[i], here.data[i] = {code}, left, out
+            value = new(Value)
+            value._data, value._tape = out, here
+            value._at = value._home = at
+            return value
+    return record("{name}", out, self)
+'''
+
+BINARY_METHOD = '''
+def {method}(self, other):
+    """{value} for a, b = self, other"""
+    a, left, right, here = self._data, self._at, -1, tape
+    if isinstance(other, Value):
+        b, right = other._data, other._at
+    elif isinstance(other, NUMBERS):
+        b = other = float(other)
+    else:
+        return NotImplemented
+    try:
+        out = {value}
+    except (ArithmeticError, ValueError):
+        out = ieee("{name}", a, b)
+    if left >= here.base <= right:
+        for at in here.slots:
+            i = at - here.base
+            here.code[i], here.left[i], here.right[i], here.data[i] = {code}, left, right, out
+            value = new(Value)
+            value._data, value._tape = out, here
+            value._at = value._home = at
+            return value
+    return record("{name}", out, self, other)
+'''
+
+REFLECTED_METHOD = """
+def {method}(self, other):
+    if not isinstance(other, NUMBERS):
+        return NotImplemented
+    a, b = float(other), self._data
+    try:
+        out = {value}
+    except (ArithmeticError, ValueError):
+        out = ieee("{name}", a, b)
+    return record("{name}", out, a, self)
+"""
+
+COMPARISON = """
+def {method}(self, other):
+    a, b = self._data, other._data if isinstance(other, Value) else other
+    return {value} if isinstance(b, NUMBERS) else NotImplemented
+"""
+
+OPERATORS = {"add", "sub", "mul", "pow", "neg", "abs", "lt", "le", "gt", "ge", "eq", "ne"}
+
+
+def _define(name, row):
+    """Give Value the methods of one operation."""
+    symbol = "truediv" if name == "div" else name
+    method = f"__{symbol}__" if name in OPERATORS or name == "div" else name
+    templates = {method: COMPARISON}
+    if row.slopes:
+        templates = {method: UNARY_METHOD if row.operands == 1 else BINARY_METHOD}
+        if row.operands == 2 and method != name:
+            templates[f"__r{symbol}__"] = REFLECTED_METHOD
+    for method, template in templates.items():
+        scope = {}
+        fields = {"method": method, "name": name, "value": row.value, "code": CODES.get(name)}
+        exec(template.format(**fields), globals(), scope)
+        scope[method].__qualname__ = f"Value.{method}"
+        setattr(Value, method, scope[method])
+
+
+for _name, _row in OPERATIONS.items():
+    if _row.operands < 3:
+        _define(_name, _row)
+Value.abs = Value.__abs__
