@@ -499,9 +499,9 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False):
     """One pass of a pointwise loss over contiguous arrays x, y of one shape and float dtype.
 
-    parameter: a number or an array of that shape; upstream: the same, or None for no gradient.
-    value: whether to return the values one by one. Returns their sum (float), the values or None,
-    and upstream * slope or None.
+    parameter: a number, a tuple of numbers or an array of that shape, as the rule takes it;
+    upstream: a number, such an array, or None for no gradient; value: whether to return the values
+    one by one. Returns their sum (float), the values or None, and upstream * slope or None.
     """
     real = x.dtype.type
     loop = choose(pointwise, loss.rule, x.dtype, x.size)
@@ -513,9 +513,11 @@ def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False):
 
 
 def _typed(number, real):
-    """A number in the loop's own float type; None is 0, never read; arrays, flat, have it."""
+    """A number in the loop's own float type, or a tuple; None is 0; arrays, flat, have it."""
     if isinstance(number, np.ndarray):
         return number.reshape(-1)
+    if isinstance(number, tuple):
+        return tuple(map(real, number))
     return real(0.0 if number is None else number)
 
 

@@ -37,7 +37,7 @@ from .dtypes import (
     short,
     uint8,
 )  # fmt: skip
-from .nn.functional import erf
+from .nn.functional import erf, loss
 from .random import (
     Generator,
     initial_seed,
