@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from .value import Value, weighted_sum
+from .value import Value, weighted_sums
 
 
 class Module:
@@ -31,17 +31,23 @@ class Neuron(Module):
 
     def __call__(self, x) -> Value:
         """x: as many Values or numbers as there are weights."""
-        x = [xi if isinstance(xi, Value) else Value(xi) for xi in x]
-        if len(x) != len(self.w):
-            raise ValueError(f"x: expected {len(self.w)} numbers, one per weight, got {len(x)}")
-        act = weighted_sum(self.w, x, self.b)
-        return act.relu() if self.nonlin else act
+        return _together([self], x)[0]
 
     def parameters(self) -> list[Value]:
         return [*self.w, self.b]
 
     def __repr__(self):
         return f"{'ReLU' if self.nonlin else 'Linear'}Neuron({len(self.w)})"
+
+
+def _together(neurons: list[Neuron], x) -> list[Value]:
+    """What each of the neurons makes of x."""
+    x = [xi if isinstance(xi, Value) else Value(xi) for xi in x]
+    for n in neurons:
+        if len(n.w) != len(x):
+            raise ValueError(f"x: expected {len(n.w)} numbers, one per weight, got {len(x)}")
+    sums = weighted_sums([n.w for n in neurons], [n.b for n in neurons], x)
+    return [act.relu() if n.nonlin else act for n, act in zip(neurons, sums, strict=True)]
 
 
 class Layer(Module):
@@ -51,7 +57,7 @@ class Layer(Module):
         self.neurons = [Neuron(nin, **kwargs) for _ in range(nout)]
 
     def __call__(self, x):
-        out = [n(x) for n in self.neurons]
+        out = _together(self.neurons, x)
         return out[0] if len(out) == 1 else out
 
     def parameters(self) -> list[Value]:

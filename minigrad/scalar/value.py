@@ -18,9 +18,10 @@ from __future__ import annotations
 import operator
 import threading
 from array import array
+from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
-from itertools import accumulate, islice
+from itertools import chain, islice
 from math import cos, exp, log, log1p, pow, sin, sqrt, tanh  # noqa: F401  # in generated code
 
 import numba
@@ -49,7 +50,18 @@ class Tape:
     the latest sweep left; leaves: position -> the Value that gets a leaf's gradient.
     """
 
-    __slots__ = ("base", "code", "data", "grad", "leaves", "left", "reached", "right", "slots")
+    __slots__ = (
+        "base",
+        "code",
+        "data",
+        "grad",
+        "leaves",
+        "left",
+        "reached",
+        "right",
+        "slots",
+        "views",
+    )
 
     def __init__(self, base: int):
         self.base = base
@@ -58,6 +70,11 @@ class Tape:
         self.left, self.right = array("q", bytes(8 * SIZE)), array("q", bytes(8 * SIZE))
         self.data, self.grad = array("d", bytes(8 * SIZE)), array("d", bytes(8 * SIZE))
         self.leaves: dict[int, Value] = {}
+        self.views = (  # the same memory, for compiled loops
+            *(np.frombuffer(a, np.uint8) for a in (self.code, self.reached)),
+            *(np.frombuffer(a, np.int64) for a in (self.left, self.right)),
+            *(np.frombuffer(a, np.float64) for a in (self.data, self.grad)),
+        )
 
     def place(self, operand: Value | float) -> int | None:
         """The number of the slot that stands for an operand; None if this tape is full.
@@ -75,15 +92,15 @@ class Tape:
             return at
         return None
 
-    def sweep(self, seeds: dict[int, float]) -> list[tuple[Value, float]]:
-        """Walk from the slots `seeds` (number -> gradient) to the leaves, and give theirs."""
-        arrays = [np.frombuffer(a, np.uint8) for a in (self.code, self.reached)]
-        arrays += [np.frombuffer(a, np.int64) for a in (self.left, self.right)]
-        arrays += [np.frombuffer(a) for a in (self.data, self.grad)]
+    def sweep(self, seeds: dict[int, float]) -> Iterable[tuple[Value | None, float]]:
+        """Walk from the slots `seeds` (number -> gradient) to the leaves: pairs of a Value, or
+        None for a plain number, and its gradient.
+        """
         starts = np.array(list(seeds), np.int64) - self.base
-        positions, grads = compiled_sweep()(*arrays, self.base, starts, np.array([*seeds.values()]))
-        found = zip(map(self.leaves.get, positions.tolist()), grads.tolist(), strict=True)
-        return [(leaf, g) for leaf, g in found if leaf is not None]  # None: a plain number
+        positions, grads = compiled("sweep")(
+            *self.views, self.base, starts, np.array(list(seeds.values()))
+        )
+        return zip(map(self.leaves.get, positions.tolist()), grads.tolist(), strict=True)
 
 
 SWEEP = '''
@@ -106,7 +123,7 @@ def sweep(code, reached, left, right, data, grad, base, starts, seeds):
             r = right[i] - base if operation > UNARY else l
             a, b = data[l], data[r]
             by_a, by_b = 0.0, 0.0
-{branches}
+BRANCHES
             for side in range(2 if operation > UNARY else 1):
                 p, share = (r, by_b * g) if side else (l, by_a * g)
                 if reached[p]:
@@ -128,19 +145,42 @@ def sweep(code, reached, left, right, data, grad, base, starts, seeds):
 '''
 
 
+WRITE_SUMS = '''
+def write_sums(code, reached, left, right, data, grad, base, operands, n, rows, at):
+    """Slots from `at` on: for each of the rows, n products and n sums in turn; returns the last.
+
+    operands: numbers of the n inputs, of n weights a row, and of a start a row.
+    """
+    outs = np.empty(rows)
+    for k in range(rows):
+        total = operands[n + rows * n + k]
+        for j in range(n):
+            i = at - base
+            code[i], left[i], right[i] = MUL, operands[n + k * n + j], operands[j]
+            data[i] = data[left[i] - base] * data[right[i] - base]
+            code[i + 1], left[i + 1], right[i + 1] = ADD, total, at
+            data[i + 1] = data[total - base] + data[i]
+            total, at = at + 1, at + 2
+        outs[k] = data[total - base]
+    return outs
+'''
+
+
 @cache
-def compiled_sweep():
+def compiled(name):
+    """`sweep` or `write_sums`, from the disk cache where possible."""
     branches = ""
-    for name, code in CODES.items():
+    for operation, code in CODES.items():
         branches += f"            {'if' if code == 1 else 'elif'} operation == {code}:\n"
-        for operand, slope in zip("ab", OPERATIONS[name].slopes, strict=False):
+        for operand, slope in zip("ab", OPERATIONS[operation].slopes, strict=False):
             branches += f"                by_{operand} = {slope}\n"
-    source = SWEEP.format(branches=branches.rstrip())
-    scope = dict(globals())
+    source = {"sweep": SWEEP, "write_sums": WRITE_SUMS}[name].replace("BRANCHES\n", branches)
+    scope = dict(globals(), MUL=CODES["mul"], ADD=CODES["add"])
     exec(compile(source, __file__, "exec"), scope)
-    function = scope["sweep"]
+    function = scope[name]
     function.__module__ = __name__
-    function.__qualname__ = f"sweep.{sha256(source.encode()).hexdigest()[:16]}"
+    digest = sha256(repr((source, CODES)).encode()).hexdigest()[:16]
+    function.__qualname__ = f"{name}.{digest}"
     return keep_on_disk(numba.njit(error_model="numpy")(function))
 
 
@@ -180,29 +220,31 @@ def result(out: float, here: Tape, at: int) -> Value:
     return value
 
 
-def weighted_sum(weights: list[Value], inputs: list[Value], start: Value) -> Value:
-    """start + w[0] x[0] + w[1] x[1] + ..., added in this order.
+def weighted_sums(weights: list[list[Value]], starts: list[Value], inputs: list[Value]):
+    """[start + w[0] inputs[0] + w[1] inputs[1] + ... for w, start in zip(weights, starts)]: Values.
 
-    Writes down the very operations that the operators would, but all at once: four times as fast.
+    Writes down the very operations that the operators would, in their order, but all at once: a
+    layer of 16 neurons over 16 inputs in a sixth of the time.
     """
-    n = len(weights)
-    factors = [*weights, *inputs, start]
-    while 4 * n < SIZE:
+    terms = [*inputs, *chain(*weights), *starts]
+    work = 2 * len(inputs) * len(weights)
+    while 0 < work <= SIZE - len(terms):
         here = tape
-        numbers = [here.place(v) if v._at < here.base else v._at for v in factors]
-        block = [] if None in numbers else list(islice(here.slots, 2 * n))
-        if 0 < len(block) == 2 * n:
-            data = [v._data for v in factors]
-            products = list(map(operator.mul, data[:n], data[n:-1]))
-            start_and_sums = list(accumulate(products, initial=data[-1]))
-            span = slice(block[0] - here.base, block[-1] - here.base + 1)
-            here.code[span] = bytes([CODES["mul"]]) * n + bytes([CODES["add"]]) * n
-            here.left[span] = array("q", [*numbers[:n], numbers[-1], *block[n:-1]])
-            here.right[span] = array("q", [*numbers[n:-1], *block[:n]])
-            here.data[span] = array("d", products + start_and_sums[1:])
-            return result(start_and_sums[-1], here, block[-1])
+        numbers = [term._at for term in terms]
+        if min(numbers) < here.base:
+            numbers = [here.place(term) for term in terms]
+        block = [] if None in numbers else list(islice(here.slots, work))
+        if len(block) == work:
+            operands = np.frombuffer(array("q", numbers), np.int64)
+            outs = compiled("write_sums")(
+                *here.views, here.base, operands, len(inputs), len(weights), block[0]
+            )
+            ends = block[2 * len(inputs) - 1 :: 2 * len(inputs)]
+            return [result(out, here, at) for out, at in zip(outs.tolist(), ends, strict=True)]
         after(here)
-    return sum(map(operator.mul, weights, inputs), start)
+    return [
+        sum(map(operator.mul, w, inputs), start) for w, start in zip(weights, starts, strict=True)
+    ]
 
 
 class Value:
@@ -263,6 +305,8 @@ class Value:
         while waiting:
             youngest = max(waiting, key=lambda tape: tape.base)
             for leaf, grad in youngest.sweep(waiting.pop(youngest)):
+                if leaf is None:
+                    continue
                 if leaf._tape is None:
                     leaf._grad += grad
                 else:
