@@ -1,5 +1,6 @@
 """Scalars that know their gradients, with micrograd's interface."""
 
+from .draw import draw
 from .functions import (
     abs,
     clamp,

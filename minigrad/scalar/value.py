@@ -23,6 +23,7 @@ from functools import cache
 from hashlib import sha256
 from itertools import chain, islice
 from math import cos, exp, log, log1p, pow, sin, sqrt, tanh  # noqa: F401  # in generated code
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -231,9 +232,11 @@ def weighted_sums(weights: list[list[Value]], starts: list[Value], inputs: list[
     while 0 < work <= SIZE - len(terms):
         here = tape
         numbers = [term._at for term in terms]
+        full = False
         if min(numbers) < here.base:
             numbers = [here.place(term) for term in terms]
-        block = [] if None in numbers else list(islice(here.slots, work))
+            full = None in numbers
+        block = [] if full else list(islice(here.slots, work))
         if len(block) == work:
             operands = np.frombuffer(array("q", numbers), np.int64)
             outs = compiled("write_sums")(
@@ -323,6 +326,55 @@ class Value:
         return self._data != 0.0
 
     __hash__ = object.__hash__  # two Values of equal data are two keys
+
+
+class Step(NamedTuple):
+    """One number of a graph: an operation's result, or (operation None) a leaf.
+
+    grad: None for a plain number. operands: positions in the list that this is in.
+    """
+
+    operation: str | None
+    data: float
+    grad: float | None
+    operands: tuple[int, ...]
+
+
+def history(root: Value) -> list[Step]:
+    """All that a Value was computed from, operands before results, the Value itself last."""
+    found: dict = {}  # leaf, or number of a slot -> [birth, tape, numbers of operands]
+    places: dict = {}  # number of a slot -> key in `found`
+    stack: list = [] if root._tape is None else [(root._tape, root._home)]
+    while stack:
+        here, at = stack.pop()
+        if at in places:
+            continue
+        code, i = here.code[at - here.base], at - here.base
+        leaf = here.leaves.get(i)
+        if leaf is not None and leaf._tape is not None:
+            places[at] = leaf._home
+            stack.append((leaf._tape, leaf._home))
+            continue
+        places[at] = key = at if leaf is None else leaf
+        numbers = () if code == LEAF else (here.left[i], here.right[i])[: 1 + (code > UNARY)]
+        stack += [(here, number) for number in numbers]
+        found[key] = min(at, found.get(key, (at,))[0]), here, numbers
+    if not found:
+        return [Step(None, root.data, root.grad, ())]
+    order = sorted(found, key=lambda key: found[key][0])
+    positions = {key: position for position, key in enumerate(order)}
+    steps = []
+    for key in order:
+        at, here, numbers = found[key]
+        if isinstance(key, Value):
+            steps.append(Step(None, key.data, key.grad, ()))
+            continue
+        i = at - here.base
+        operation = RECORDED[here.code[i] - 1] if here.code[i] != LEAF else None
+        grad = here.grad[i] if operation else None
+        operands = tuple(positions[places[number]] for number in numbers)
+        steps.append(Step(operation, here.data[i], grad, operands))
+    return steps
 
 
 def _checked(argument: str, x) -> float:
