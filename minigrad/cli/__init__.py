@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Sequence
 
-from minigrad.cli import bench, info, train
+from minigrad.cli import bench, info, scalar_demo, train
 from minigrad.cli.arguments import Parser, UsageError
 
-COMMANDS = {"train": train, "bench": bench, "info": info}
+COMMANDS = {"train": train, "bench": bench, "info": info, "scalar-demo": scalar_demo}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import operator
 import threading
+import weakref
 from array import array
 from collections.abc import Iterable
+from contextvars import ContextVar
 from functools import cache
 from hashlib import sha256
 from itertools import chain, islice
@@ -42,6 +44,34 @@ RECORDED = sorted(
 )  # `where` picks one of its operands: nothing to write down
 CODES = {name: code for code, name in enumerate(RECORDED, 1)}
 UNARY = sum(OPERATIONS[name].operands == 1 for name in RECORDED)  # the codes 1 ... UNARY
+
+
+# While a function is written down (compiled.py), the Trace that it is written to.
+tracer: ContextVar = ContextVar("tracer", default=None)
+
+
+class Cells:
+    """Where leaves that compiled functions use have data and grad: flat arrays, a cell for each."""
+
+    def __init__(self):
+        self.data, self.grad = np.zeros(0), np.zeros(0)
+        self._free: list[int] = []
+
+    def take(self, value: Value) -> int:
+        """A cell for a leaf, which gives it back when it goes."""
+        if not self._free:
+            n = self.data.size
+            self.data, self.grad = (np.append(a, np.zeros(n + 1024)) for a in (self.data, self.grad))
+            # their items are Python's floats, in a quarter of the time
+            self.data_items, self.grad_items = memoryview(self.data), memoryview(self.grad)
+            self._free += range(n, 2 * n + 1024)
+        at = self._free.pop()
+        self.data[at], self.grad[at] = value._data, value._grad
+        weakref.finalize(value, self._free.append, at).atexit = False
+        return at
+
+
+CELLS = Cells()
 
 
 class Tape:
@@ -130,7 +160,7 @@ BRANCHES
                 if reached[p]:
                     grad[p] += share
                     continue
-                reached[p], grad[p] = 1, share
+                reached[p], grad[p] = 1, 0.0 + share  # no -0.0
                 if code[p] != LEAF:
                     waiting += 1
                     continue
@@ -229,6 +259,8 @@ def weighted_sums(weights: list[list[Value]], starts: list[Value], inputs: list[
     """
     terms = [*inputs, *chain(*weights), *starts]
     work = 2 * len(inputs) * len(weights)
+    if not all(isinstance(x, Value) for x in inputs):  # they are being traced
+        work = 0
     while 0 < work <= SIZE - len(terms):
         here = tape
         numbers = [term._at for term in terms]
@@ -263,17 +295,20 @@ class Value:
     """
 
     # _at: the number of the latest slot that stands for this Value; _home: of the one in _tape
-    # that computed it. A leaf has no tape, and its gradient is in _grad.
-    __slots__ = ("__weakref__", "_at", "_data", "_grad", "_home", "_tape")
+    # that computed it. A leaf has no tape; its gradient is in _grad, or in its cell if it has one,
+    # which then holds its data as well.
+    __slots__ = ("__weakref__", "_at", "_cell", "_data", "_grad", "_home", "_tape")
     __array_priority__ = -1  # NumPy's scalars leave operators to us, its arrays take us as elements
 
     def __init__(self, data: float):
         self._data = _checked("data", data)
         self._grad = 0.0
-        self._tape, self._at = None, -1
+        self._tape, self._at, self._cell = None, -1, -1
 
     @property
     def data(self) -> float:
+        if tracer.get() is not None:
+            _not_while_tracing("reads `data` of a Value, which changes from call to call; use the Value")
         return self._data
 
     @data.setter
@@ -281,20 +316,32 @@ class Value:
         self._data = _checked("data", data)
         if self._tape is None:
             self._at = -1
+            if self._cell >= 0:
+                CELLS.data_items[self._cell] = self._data
         else:
             self._tape.data[self._home - self._tape.base] = self._data
             self._at = self._home
 
     @property
     def grad(self) -> float:
-        return self._grad if self._tape is None else self._tape.grad[self._home - self._tape.base]
+        if self._tape is not None:
+            return self._tape.grad[self._home - self._tape.base]
+        return self._grad if self._cell < 0 else CELLS.grad_items[self._cell]
 
     @grad.setter
     def grad(self, grad: float) -> None:
-        if self._tape is None:
+        if self._tape is not None:
+            self._tape.grad[self._home - self._tape.base] = _checked("grad", grad)
+        elif self._cell < 0:
             self._grad = _checked("grad", grad)
         else:
-            self._tape.grad[self._home - self._tape.base] = _checked("grad", grad)
+            CELLS.grad_items[self._cell] = _checked("grad", grad)
+
+    def cell(self) -> int:
+        """A leaf's place in CELLS, where its data and grad are from now on."""
+        if self._cell < 0:
+            self._cell = CELLS.take(self)
+        return self._cell
 
     def backward(self) -> None:
         """Set `grad` on all that this Value was computed from: d(this) / d(that).
@@ -302,7 +349,7 @@ class Value:
         Leaves add to the gradient they have, as in PyTorch; results get theirs anew.
         """
         if self._tape is None:
-            self._grad += 1.0
+            self.grad += 1.0
             return
         waiting = {self._tape: {self._home: 1.0}}
         while waiting:
@@ -311,18 +358,20 @@ class Value:
                 if leaf is None:
                     continue
                 if leaf._tape is None:
-                    leaf._grad += grad
+                    leaf.grad += grad
                 else:
                     seeds = waiting.setdefault(leaf._tape, {})
                     seeds[leaf._home] = seeds.get(leaf._home, 0.0) + grad
 
     def __repr__(self):
-        return f"Value(data={self.data}, grad={self.grad})"
+        return f"Value(data={self._data}, grad={self.grad})"
 
     def __reduce__(self):
         return _copy, (self.data, self.grad)
 
     def __bool__(self):
+        if tracer.get() is not None:
+            _not_while_tracing("decides on a Value; write minigrad.scalar.where(condition, a, b)")
         return self._data != 0.0
 
     __hash__ = object.__hash__  # two Values of equal data are two keys
@@ -375,6 +424,10 @@ def history(root: Value) -> list[Step]:
         operands = tuple(positions[places[number]] for number in numbers)
         steps.append(Step(operation, here.data[i], grad, operands))
     return steps
+
+
+def _not_while_tracing(why: str):
+    raise TypeError(f"a function that is compiled is written down once, and this one {why}")
 
 
 def _checked(argument: str, x) -> float:
@@ -447,6 +500,8 @@ def {method}(self, other):
 
 COMPARISON = """
 def {method}(self, other):
+    if tracer.get() is not None:
+        return tracer.get().operate("{name}", self, other)
     a, b = self._data, other._data if isinstance(other, Value) else other
     return {value} if isinstance(b, NUMBERS) else NotImplemented
 """
