@@ -4,10 +4,11 @@ Operations write themselves down in flat arrays, a slot each; `backward()` walks
 tape from the newest to the oldest in one compiled loop, made from the table of operations.
 
 Memory goes by reference count. Slots are numbered once and for all, in order of birth; a Tape
-holds SIZE of them, and when it is full the next one begins. A result keeps its tape alive. A tape
-keeps the leaves that it takes part in, and values of older tapes, which it treats as leaves whose
-gradient goes on from there: so tapes point to older ones only, there is no cycle, and a graph that
-is dropped goes with its last value (at most one tape of others with it).
+holds SIZE of them, and when it is full the next one begins. A result keeps its tape and its
+operands alive, a tape keeps no Value: leaves, and values of older tapes, which it treats as leaves
+whose gradient goes on from there, it knows by weak references. (Were they strong, a graph at the
+end of each tape would tie it to the one before, and none would ever go.) So there is no cycle, and
+a graph goes with its last result; its slots go when all that its tape holds has gone.
 
 Threads share the tape. A slot is taken by one step of a C iterator, after its operands have theirs:
 so no two threads get the same one, and operands stay older than results.
@@ -51,20 +52,25 @@ tracer: ContextVar = ContextVar("tracer", default=None)
 
 
 class Cells:
-    """Where leaves that compiled functions use have data and grad: flat arrays, a cell for each."""
+    """Where leaves that compiled functions use have data and grad: a cell of two arrays for each.
+
+    both: (2, n), data and gradients. `data` and `grad` are the same memory, whose items are
+    Python's floats, in a quarter of the time.
+    """
 
     def __init__(self):
-        self.data, self.grad = np.zeros(0), np.zeros(0)
         self._free: list[int] = []
+        self._hold(np.zeros((2, 0)))
+
+    def _hold(self, both: np.ndarray) -> None:
+        self.both, self.data, self.grad = both, memoryview(both[0]), memoryview(both[1])
 
     def take(self, value: Value) -> int:
         """A cell for a leaf, which gives it back when it goes."""
         if not self._free:
-            n = self.data.size
-            self.data, self.grad = (np.append(a, np.zeros(n + 1024)) for a in (self.data, self.grad))
-            # their items are Python's floats, in a quarter of the time
-            self.data_items, self.grad_items = memoryview(self.data), memoryview(self.grad)
+            n = self.both.shape[1]
             self._free += range(n, 2 * n + 1024)
+            self._hold(np.hstack([self.both, np.zeros((2, n + 1024))]))
         at = self._free.pop()
         self.data[at], self.grad[at] = value._data, value._grad
         weakref.finalize(value, self._free.append, at).atexit = False
@@ -100,7 +106,7 @@ class Tape:
         self.code, self.reached = bytearray(SIZE), bytearray(SIZE)
         self.left, self.right = array("q", bytes(8 * SIZE)), array("q", bytes(8 * SIZE))
         self.data, self.grad = array("d", bytes(8 * SIZE)), array("d", bytes(8 * SIZE))
-        self.leaves: dict[int, Value] = {}
+        self.leaves: dict[int, weakref.ref[Value]] = {}
         self.views = (  # the same memory, for compiled loops
             *(np.frombuffer(a, np.uint8) for a in (self.code, self.reached)),
             *(np.frombuffer(a, np.int64) for a in (self.left, self.right)),
@@ -118,14 +124,14 @@ class Tape:
         for at in self.slots:
             self.data[at - self.base] = operand._data if is_value else operand
             if is_value:
-                self.leaves[at - self.base] = operand
+                self.leaves[at - self.base] = weakref.ref(operand)
                 operand._at = at
             return at
         return None
 
-    def sweep(self, seeds: dict[int, float]) -> Iterable[tuple[Value | None, float]]:
-        """Walk from the slots `seeds` (number -> gradient) to the leaves: pairs of a Value, or
-        None for a plain number, and its gradient.
+    def sweep(self, seeds: dict[int, float]) -> Iterable[tuple[weakref.ref[Value] | None, float]]:
+        """Walk from the slots `seeds` (number -> gradient) to the leaves: pairs of a reference to
+        a Value, or None for a plain number, and its gradient.
         """
         starts = np.array(list(seeds), np.int64) - self.base
         positions, grads = compiled("sweep")(
@@ -226,7 +232,7 @@ def after(full: Tape) -> None:
     global tape
     with opening:
         if tape is full:
-            tape = Tape(full.base + SIZE)
+            tape = Tape(full.base + len(full.code))
 
 
 def record(name: str, out: float, *operands: Value | float) -> Value:
@@ -239,14 +245,13 @@ def record(name: str, out: float, *operands: Value | float) -> Value:
             i = at - here.base
             here.code[i], here.left[i], here.data[i] = CODES[name], numbers[0], out
             here.right[i] = numbers[-1]
-            return result(out, here, at)
+            return result(out, here, at, operands)
         after(here)
 
 
-def result(out: float, here: Tape, at: int) -> Value:
+def result(out: float, here: Tape, at: int, operands) -> Value:
     value = new(Value)
-    value._data = out
-    value._tape = here
+    value._data, value._tape, value._left = out, here, operands
     value._at = value._home = at
     return value
 
@@ -275,7 +280,9 @@ def weighted_sums(weights: list[list[Value]], starts: list[Value], inputs: list[
                 *here.views, here.base, operands, len(inputs), len(weights), block[0]
             )
             ends = block[2 * len(inputs) - 1 :: 2 * len(inputs)]
-            return [result(out, here, at) for out, at in zip(outs.tolist(), ends, strict=True)]
+            return [
+                result(out, here, at, terms) for out, at in zip(outs.tolist(), ends, strict=True)
+            ]
         after(here)
     return [
         sum(map(operator.mul, w, inputs), start) for w, start in zip(weights, starts, strict=True)
@@ -290,14 +297,25 @@ class Value:
     Operators take Values and numbers, on either side. Arithmetic is IEEE 754's, as in PyTorch:
     1 / 0 is inf and log(-1) is nan. Comparisons are those of `data` and give bools.
 
-    `backward()` differentiates what was computed: a number written into `data` counts from the next
-    operation on. A copy of a Value is a leaf: it has the numbers, not the history.
+    A number written into the `data` of a leaf counts from the next operation on; `backward()` goes
+    by what was computed. Written into a result's, it stands in the slopes of operations that have
+    used it, as in micrograd. A copy of a Value is a leaf: it has the numbers, not the history.
     """
 
     # _at: the number of the latest slot that stands for this Value; _home: of the one in _tape
-    # that computed it. A leaf has no tape; its gradient is in _grad, or in its cell if it has one,
-    # which then holds its data as well.
-    __slots__ = ("__weakref__", "_at", "_cell", "_data", "_grad", "_home", "_tape")
+    # that computed it; _left and _right keep its operands alive. A leaf has no tape; its gradient
+    # is in _grad, or in its cell if it has one, which then holds its data as well.
+    __slots__ = (
+        "__weakref__",
+        "_at",
+        "_cell",
+        "_data",
+        "_grad",
+        "_home",
+        "_left",
+        "_right",
+        "_tape",
+    )
     __array_priority__ = -1  # NumPy's scalars leave operators to us, its arrays take us as elements
 
     def __init__(self, data: float):
@@ -308,7 +326,9 @@ class Value:
     @property
     def data(self) -> float:
         if tracer.get() is not None:
-            _not_while_tracing("reads `data` of a Value, which changes from call to call; use the Value")
+            _not_while_tracing(
+                "reads `data` of a Value, which changes from call to call; use the Value"
+            )
         return self._data
 
     @data.setter
@@ -317,7 +337,7 @@ class Value:
         if self._tape is None:
             self._at = -1
             if self._cell >= 0:
-                CELLS.data_items[self._cell] = self._data
+                CELLS.data[self._cell] = self._data
         else:
             self._tape.data[self._home - self._tape.base] = self._data
             self._at = self._home
@@ -326,7 +346,7 @@ class Value:
     def grad(self) -> float:
         if self._tape is not None:
             return self._tape.grad[self._home - self._tape.base]
-        return self._grad if self._cell < 0 else CELLS.grad_items[self._cell]
+        return self._grad if self._cell < 0 else CELLS.grad[self._cell]
 
     @grad.setter
     def grad(self, grad: float) -> None:
@@ -335,7 +355,7 @@ class Value:
         elif self._cell < 0:
             self._grad = _checked("grad", grad)
         else:
-            CELLS.grad_items[self._cell] = _checked("grad", grad)
+            CELLS.grad[self._cell] = _checked("grad", grad)
 
     def cell(self) -> int:
         """A leaf's place in CELLS, where its data and grad are from now on."""
@@ -354,11 +374,15 @@ class Value:
         waiting = {self._tape: {self._home: 1.0}}
         while waiting:
             youngest = max(waiting, key=lambda tape: tape.base)
-            for leaf, grad in youngest.sweep(waiting.pop(youngest)):
-                if leaf is None:
+            for reference, grad in youngest.sweep(waiting.pop(youngest)):
+                leaf = reference and reference()
+                if leaf is None:  # a plain number
                     continue
-                if leaf._tape is None:
-                    leaf.grad += grad
+                if leaf._tape is None:  # in one step of the interpreter: threads add up
+                    if leaf._cell < 0:
+                        leaf._grad += grad
+                    else:
+                        CELLS.grad[leaf._cell] += grad
                 else:
                     seeds = waiting.setdefault(leaf._tape, {})
                     seeds[leaf._home] = seeds.get(leaf._home, 0.0) + grad
@@ -399,7 +423,8 @@ def history(root: Value) -> list[Step]:
         if at in places:
             continue
         code, i = here.code[at - here.base], at - here.base
-        leaf = here.leaves.get(i)
+        reference = here.leaves.get(i)
+        leaf = reference and reference()
         if leaf is not None and leaf._tape is not None:
             places[at] = leaf._home
             stack.append((leaf._tape, leaf._home))
@@ -455,7 +480,7 @@ def {method}(self):
             i = at - here.base
             here.code[i], here.left[i], here.data[i] = {code}, left, out
             value = new(Value)
-            value._data, value._tape = out, here
+            value._data, value._tape, value._left = out, here, self
             value._at = value._home = at
             return value
     return record("{name}", out, self)
@@ -480,7 +505,7 @@ def {method}(self, other):
             i = at - here.base
             here.code[i], here.left[i], here.right[i], here.data[i] = {code}, left, right, out
             value = new(Value)
-            value._data, value._tape = out, here
+            value._data, value._tape, value._left, value._right = out, here, self, other
             value._at = value._home = at
             return value
     return record("{name}", out, self, other)
