@@ -1,6 +1,7 @@
 """Scalars that know their gradients, with micrograd's interface."""
 
 from .draw import draw
+from .compiled import compile
 from .functions import (
     abs,
     clamp,

@@ -7,6 +7,7 @@ log(0) is -inf, log(-1) NaN, exp(1000) inf.
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from .operations import OPERATIONS
 
 _NAMES = ("exp", "log", "log1p", "sqrt", "sin", "cos", "tanh", "pow")
-_NUMPY = {name: getattr(np, name) for name in _NAMES}
+_PYTHON, _NUMPY = ({name: getattr(m, name) for name in _NAMES} for m in (math, np))
 
 
 def ieee(name: str, *operands: float) -> float:
@@ -24,9 +25,18 @@ def ieee(name: str, *operands: float) -> float:
         return float(eval(OPERATIONS[name].value, _NUMPY, numbers))
 
 
+def _number(name: str, *operands: float) -> float:
+    """An operation's value as Values have it."""
+    try:
+        numbers = dict(zip("abc", map(float, operands), strict=False))
+        return float(eval(OPERATIONS[name].value, _PYTHON, numbers))
+    except (ArithmeticError, ValueError):
+        return ieee(name, *operands)
+
+
 def _unary(name, doc):
     def function(x):
-        return ieee(name, x) if isinstance(x, Real) else getattr(x, name)()
+        return _number(name, x) if isinstance(x, Real) else getattr(x, name)()
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
@@ -47,9 +57,10 @@ abs = _unary("abs", "|x|; slope 0 at 0.")
 
 def _extreme(name, doc):
     def function(a, b):
-        if not isinstance(a, Real):
-            return getattr(a, name)(b)
-        return ieee(name, a, b) if isinstance(b, Real) else getattr(b, name)(a)
+        if isinstance(a, Real):
+            return _number(name, a, b) if isinstance(b, Real) else getattr(b, name)(a)
+        out = getattr(a, name)(b)
+        return getattr(b, name)(a) if out is NotImplemented else out
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
@@ -63,11 +74,14 @@ min = _extreme("min", "The smaller of two; half the slope each where they are eq
 def where(condition, a, b):
     """a where the condition holds, else b: the other one gets no gradient.
 
-    condition: a comparison; a and b: Values or numbers.
+    condition: a comparison; a and b: Values or numbers. A Value if one of them is, either way.
     """
     if hasattr(condition, "where"):
         return condition.where(a, b)
-    return a if condition else b
+    chosen, other = (a, b) if condition else (b, a)
+    if isinstance(chosen, Real) and hasattr(other, "backward"):
+        return type(other)(chosen)
+    return chosen
 
 
 def clamp(x, lowest, highest):

@@ -42,7 +42,7 @@ class Neuron(Module):
 
 def _together(neurons: list[Neuron], x) -> list[Value]:
     """What each of the neurons makes of x."""
-    x = [xi if isinstance(xi, Value) else Value(xi) for xi in x]
+    x = [xi if hasattr(xi, "relu") else Value(xi) for xi in x]
     for n in neurons:
         if len(n.w) != len(x):
             raise ValueError(f"x: expected {len(n.w)} numbers, one per weight, got {len(x)}")
