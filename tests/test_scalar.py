@@ -39,6 +39,7 @@ SPECIAL = [
     math.nan,
 ]
 DIFFERENTIABLE = [name for name, row in OPERATIONS.items() if row.slopes and name != "where"]
+EXACT = {"add", "sub", "mul", "div", "neg", "abs", "relu", "sqrt", "max", "min"}
 SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
 
 
@@ -225,8 +226,8 @@ def test_operations_agree_with_pytorch(name):
             found = [y.data, *(v.grad for v in ours)]
             expected = [t.item(), *(v.grad.item() for v in theirs)]
             np.testing.assert_allclose(found, expected, 1e-14, 0, err_msg=f"{name} of {numbers}")
-            if not {"exp", "log"} & set(re.findall(r"\w+", OPERATIONS[name].value)):
-                assert y.data == t.item() or math.isnan(y.data)
+            if name in EXACT:
+                np.testing.assert_array_equal(y.data, t.item())  # -0.0 is 0.0
 
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
@@ -456,7 +457,7 @@ def test_dropped_graphs_are_freed_without_the_collector(backward):
     model, held = nn.MLP(2, [8, 1]), []
 
     def step():
-        for _ in range(100):
+        for _ in range(40):
             x = Value(0.5)
             for _ in range(20):
                 x = model([x, 1.5]) * 0.5
@@ -469,11 +470,11 @@ def test_dropped_graphs_are_freed_without_the_collector(backward):
     gc.disable()
     tracemalloc.start()
     try:
-        found = memory_after(step, 8)
+        found = memory_after(step, 6)
     finally:
         tracemalloc.stop()
         gc.enable()
-    # A step makes six tapes of half a megabyte: one is being written, one is held, one is begun.
+    # A step fills three tapes of half a megabyte; one is written to, one or two are still held.
     assert max(found[2:]) - min(found[2:]) < 1.2e6, found
     assert max(found) < 3e6, found
 
