@@ -1,7 +1,8 @@
 """Scalars that know their gradients, with micrograd's interface."""
 
-from .draw import draw
+from . import nn
 from .compiled import compile
+from .draw import draw
 from .functions import (
     abs,
     clamp,
