@@ -488,12 +488,13 @@ def {method}(self):
 
 BINARY_METHOD = '''
 def {method}(self, other):
-    """{value} for a, b = self, other"""
-    a, left, right, here = self._data, self._at, -1, tape
+    """{value} for {a}, {b} = self, other"""
+    {a}, {left}, here = self._data, self._at, tape
     if isinstance(other, Value):
-        b, right = other._data, other._at
+        {b}, {right} = other._data, other._at
     elif isinstance(other, NUMBERS):
-        b = other = float(other)
+        {b} = other = float(other)
+        {right} = here.place(other) or -1
     else:
         return NotImplemented
     try:
@@ -508,20 +509,8 @@ def {method}(self, other):
             value._data, value._tape, value._left, value._right = out, here, self, other
             value._at = value._home = at
             return value
-    return record("{name}", out, self, other)
+    return record("{name}", out, {operands})
 '''
-
-REFLECTED_METHOD = """
-def {method}(self, other):
-    if not isinstance(other, NUMBERS):
-        return NotImplemented
-    a, b = float(other), self._data
-    try:
-        out = {value}
-    except (ArithmeticError, ValueError):
-        out = ieee("{name}", a, b)
-    return record("{name}", out, a, self)
-"""
 
 COMPARISON = """
 def {method}(self, other):
@@ -531,22 +520,27 @@ def {method}(self, other):
     return {value} if isinstance(b, NUMBERS) else NotImplemented
 """
 
-OPERATORS = {"add", "sub", "mul", "pow", "neg", "abs", "lt", "le", "gt", "ge", "eq", "ne"}
+OPERATORS = {"add", "sub", "mul", "div", "pow", "neg", "abs", "lt", "le", "gt", "ge", "eq", "ne"}
+
+
+AS_WRITTEN = {"a": "a", "b": "b", "left": "left", "right": "right", "operands": "self, other"}
+REFLECTED = {"a": "b", "b": "a", "left": "right", "right": "left", "operands": "other, self"}
 
 
 def _define(name, row):
     """Give Value the methods of one operation."""
     symbol = "truediv" if name == "div" else name
-    method = f"__{symbol}__" if name in OPERATORS or name == "div" else name
-    templates = {method: COMPARISON}
-    if row.slopes:
-        templates = {method: UNARY_METHOD if row.operands == 1 else BINARY_METHOD}
-        if row.operands == 2 and method != name:
-            templates[f"__r{symbol}__"] = REFLECTED_METHOD
-    for method, template in templates.items():
+    method = f"__{symbol}__" if name in OPERATORS else name
+    template = UNARY_METHOD if row.operands == 1 else BINARY_METHOD if row.slopes else COMPARISON
+    orders = {method: AS_WRITTEN}
+    if template is BINARY_METHOD and method != name:
+        orders[f"__r{symbol}__"] = REFLECTED
+    for method, order in orders.items():
         scope = {}
-        fields = {"method": method, "name": name, "value": row.value, "code": CODES.get(name)}
-        exec(template.format(**fields), globals(), scope)
+        source = template.format(
+            method=method, name=name, value=row.value, code=CODES.get(name), **order
+        )
+        exec(source, globals(), scope)
         scope[method].__qualname__ = f"Value.{method}"
         setattr(Value, method, scope[method])
 
