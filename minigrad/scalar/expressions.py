@@ -30,6 +30,13 @@ OPERATORS = {
 }  # fmt: skip
 
 
+UFUNCS = {
+    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "power": "pow",
+    "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+    "equal": "eq", "not_equal": "ne",
+}  # fmt: skip
+
+
 class Expression:
     """An operation of the table on other Expressions; an input or a number has no operands.
 
@@ -39,7 +46,6 @@ class Expression:
 
     __slots__ = ("index", "key", "operands", "trace")
     __hash__ = object.__hash__  # by identity: equal Expressions are one
-    __array_ufunc__ = None  # np.float64(2) * x is x.__rmul__'s
 
     def __init__(self, trace: Trace, key: tuple, operands: tuple[Expression, ...]):
         self.trace, self.key, self.operands = trace, key, operands
@@ -70,6 +76,14 @@ class Expression:
 
     __float__ = __int__ = __index__ = __complex__ = __round__ = __trunc__ = _no_number
     __floor__ = __ceil__ = __array__ = _no_number
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        """What np.float64(2) * x calls; np.exp(x) calls it too."""
+        name = UFUNCS.get(ufunc.__name__)
+        if name is None or method != "__call__" or kwargs:
+            self._no_number()
+        # x[()] is the number that NumPy may have made an array () of
+        return self.trace.apply(name, *(x[()] if isinstance(x, np.ndarray) else x for x in inputs))
 
     def where(self, a, b):
         return self.trace.apply("where", self, a, b)

@@ -10,6 +10,7 @@ from hashlib import sha256
 from types import SimpleNamespace
 
 from .expressions import TRUTHS, Expression, Trace, compiled, derivative, needed
+from .functions import ieee
 from .operations import OPERATIONS
 
 ELEMENTARY = ("exp", "exp_unit", "log", "log1p", "log1p_unit")  # of kernels/elementary.py
@@ -47,6 +48,8 @@ def on_arrays(results: list[Expression], known: dict, like) -> tuple:
     xp = like.__array_namespace__()
 
     def where(condition, a, b):
+        if isinstance(condition, float):
+            return a if condition else b
         if isinstance(a, float) and isinstance(b, float):  # would be float64, whatever `like` is
             a = xp.full_like(like, a)
         return xp.where(condition, a, b)
@@ -58,8 +61,12 @@ def on_arrays(results: list[Expression], known: dict, like) -> tuple:
         if node.number is not None:
             known[node] = node.number
         elif node not in known:
-            operands = dict(zip("abc", (known[e] for e in node.operands), strict=False))
-            known[node] = eval(compiled(OPERATIONS[node.name].value), calls, operands)
+            operands = [known[e] for e in node.operands]
+            if all(isinstance(x, float) for x in operands):
+                known[node] = ieee(node.name, *operands)
+                continue
+            scope = dict(zip("abc", operands, strict=False))
+            known[node] = eval(compiled(OPERATIONS[node.name].value), calls, scope)
     values = (known[node] for node in results)
     return tuple(xp.full_like(like, v) if isinstance(v, float) else v for v in values)
 
