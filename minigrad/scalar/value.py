@@ -147,7 +147,7 @@ def sweep(code, reached, left, right, data, grad, base, starts, seeds):
     A slot's gradient is set where it is reached first and added to from then on, so nothing is
     left of an earlier sweep, and slots that are not reached keep what they have.
     """
-    leaves = np.empty(64, np.int64)
+    leaves = np.empty(code.size, np.int64)  # never a new array in the loop: 3 times as long
     found, waiting, i = 0, 0, 0
     for k in range(starts.size):
         reached[starts[k]], grad[starts[k]] = 1, seeds[k]
@@ -170,12 +170,10 @@ BRANCHES
                 if code[p] != LEAF:
                     waiting += 1
                     continue
-                if found == leaves.size:
-                    leaves = np.concatenate((leaves, np.empty_like(leaves)))
                 leaves[found] = p
                 found += 1
         i -= 1
-    leaves = leaves[:found]
+    leaves = leaves[:found].copy()
     for p in leaves:
         reached[p] = 0
     return leaves, grad[leaves]
@@ -269,17 +267,15 @@ def weighted_sums(weights: list[list[Value]], starts: list[Value], inputs: list[
     while 0 < work <= SIZE - len(terms):
         here = tape
         numbers = [term._at for term in terms]
-        full = False
         if min(numbers) < here.base:
             numbers = [here.place(term) for term in terms]
-            full = None in numbers
-        block = [] if full else list(islice(here.slots, work))
-        if len(block) == work:
+        # `work` neighbours, taken in one step; None if the tape is full, or was for an operand
+        last = next(islice(here.slots, work - 1, work), None)
+        if last is not None:
             operands = np.frombuffer(array("q", numbers), np.int64)
-            outs = compiled("write_sums")(
-                *here.views, here.base, operands, len(inputs), len(weights), block[0]
-            )
-            ends = block[2 * len(inputs) - 1 :: 2 * len(inputs)]
+            n, first = len(inputs), last + 1 - work
+            outs = compiled("write_sums")(*here.views, here.base, operands, n, len(weights), first)
+            ends = range(first + 2 * n - 1, last + 1, 2 * n)
             return [
                 result(out, here, at, terms) for out, at in zip(outs.tolist(), ends, strict=True)
             ]
