@@ -16,12 +16,14 @@ from .rivals import OURS, THEIRS
 TITLES = {
     "losses": "Losses, forward + backward, float32",
     "train": "Training steps, Adam and cross-entropy, float32",
+    "scalar": "Scalars, a graph built and differentiated, float64",
     "startup": "Start-up, each in a fresh process",
     "scaling": "Losses, forward + backward, float32, against size and threads",
 }
 COLORS = {
     "minigrad": "tab:blue", "minigrad.compile": "tab:cyan", "NumPy": "tab:gray",
     "PyTorch eager": "tab:orange", "torch.compile": "tab:red", "jax.jit": "tab:green",
+    "micrograd": "tab:olive",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from functools import cache, lru_cache, partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numba
@@ -72,6 +73,16 @@ class Step(NamedTuple):
         return "{} x {}-{}-{}".format(*self)
 
 
+class Perceptron(NamedTuple):
+    """micrograd's MLP on one sample, scalar by scalar: built, and its gradients by the weights."""
+
+    inputs: int
+    outputs: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"MLP({self.inputs}, {list(self.outputs)}), one sample"
+
+
 SIZES = (64, 1_000, 32_000, 1_000_000, 16_000_000)
 LOGITS = (
     (8, 3), (64, 10), (4096, 10), (65536, 10), (1024, 1000), (512, 50257), (8192, 128),
@@ -84,12 +95,18 @@ STEP_CELLS = (
     Step(1, 2, 16, 2), Step(32, 64, 32, 10), Step(64, 64, 128, 10), Step(256, 784, 256, 10),
     Step(128, 784, 1024, 10),
 )  # fmt: skip
+SCALAR_CELLS = (Perceptron(2, (16, 16, 1)),)
 
 
 @lru_cache(maxsize=1)
 def data(cell) -> tuple[np.ndarray, ...]:
-    """x and target, float32 or classes; for a step the weights as well. Not to be written to."""
+    """x and target, float32 or classes, and for a step the weights; for scalars a sample and
+    the weights and biases of each layer, float64. Not to be written to."""
     rng = np.random.default_rng(0)
+    if isinstance(cell, Perceptron):
+        sizes = (cell.inputs, *cell.outputs)
+        shapes = ((out, into + 1) for into, out in pairwise(sizes))
+        return rng.standard_normal(cell.inputs), *(rng.uniform(-1, 1, s) for s in shapes)
     if isinstance(cell, Step):
         x = rng.standard_normal((cell.batch, cell.inputs), np.float32)
         y = rng.integers(0, cell.classes, cell.batch)
@@ -303,6 +320,68 @@ def flat(arrays):
     return np.concatenate([a.ravel() for a in arrays])
 
 
+# --- scalars ------------------------------------------------------------------------------------
+
+
+def numpy_perceptron(cell, dtype=np.float64):
+    """Matrix by matrix: what is right, and a yardstick."""
+    x, *layers = data(cell)
+
+    def run():
+        kept, out = [], x
+        for w in layers:
+            kept.append(out)
+            out = w[:, :-1] @ out + w[:, -1]
+            if w is not layers[-1]:
+                out = np.maximum(out, 0)
+        g, gradients = np.ones(1), []
+        for w, before in zip(reversed(layers), reversed(kept), strict=True):
+            gradients.append(np.column_stack([np.outer(g, before), g]))
+            g = (g @ w[:, :-1]) * (before > 0)
+        return float(out[0]), flat(gradients[::-1])
+
+    return Rival(run, run)
+
+
+def scalars(engine, layers, cell):
+    """The classes that minigrad.scalar and micrograd share."""
+    model, inputs = filled(layers.MLP, cell), data(cell)[0].tolist()
+
+    def run():
+        out = model([engine.Value(value) for value in inputs])
+        out.backward()
+        return out
+
+    def result():
+        model.zero_grad()
+        return run().data, np.array([p.grad for p in model.parameters()])
+
+    return Rival(run, result)
+
+
+def filled(make, cell):
+    """A perceptron with the cell's weights."""
+    model = make(cell.inputs, list(cell.outputs))
+    for p, w in zip(model.parameters(), flat(data(cell)[1:]).tolist(), strict=True):
+        p.data = w
+    return model
+
+
+def compiled_scalars(cell):
+    model, inputs = filled(mg.scalar.nn.MLP, cell), data(cell)[0].tolist()
+    step = mg.scalar.compile(lambda *x: model(x))
+
+    def result():
+        model.zero_grad()
+        return step(*inputs), np.array([p.grad for p in model.parameters()])
+
+    return Rival(lambda: step(*inputs), result)
+
+
+def micrograd_perceptron(cell):
+    return scalars(require("micrograd.engine", "bench"), require("micrograd.nn", "bench"), cell)
+
+
 # --- libraries ----------------------------------------------------------------------------------
 
 
@@ -353,9 +432,24 @@ STEP_RIVALS: dict[str, Callable[[Step], Rival]] = {
     "torch.compile": compiled_step,
     "jax.jit": jax_step,
 }
+SCALAR_RIVALS: dict[str, Callable[[Perceptron], Rival]] = {
+    "minigrad": lambda cell: scalars(mg.scalar, mg.scalar.nn, cell),
+    "minigrad.compile": compiled_scalars,
+    "micrograd": micrograd_perceptron,
+}
+RIVALS: dict[type, dict[str, Callable]] = {
+    Loss: LOSS_RIVALS, Step: STEP_RIVALS, Perceptron: SCALAR_RIVALS,
+}  # fmt: skip
 OURS = ("minigrad", "minigrad.compile")
-THEIRS = ("PyTorch eager", "torch.compile", "jax.jit")  # NumPy is a yardstick, not a rival
-PACKAGE = {"PyTorch eager": "torch", "torch.compile": "torch", "jax.jit": "jax"}
+THEIRS = (
+    "PyTorch eager",
+    "torch.compile",
+    "jax.jit",
+    "micrograd",
+)  # NumPy is a yardstick, not a rival
+PACKAGE = {
+    "PyTorch eager": "torch", "torch.compile": "torch", "jax.jit": "jax", "micrograd": "micrograd",
+}  # fmt: skip
 
 
 def missing(name: str) -> str | None:
@@ -373,7 +467,7 @@ def build(name: str, cell) -> Rival:
     """The rival of that name at a cell, warm, its result checked."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the rivals' compilers, about themselves
-        rival = (STEP_RIVALS if isinstance(cell, Step) else LOSS_RIVALS)[name](cell)
+        rival = RIVALS[type(cell)][name](cell)
         check(f"{name}, {cell}", rival.result(), cell)
     return rival
 
@@ -381,7 +475,10 @@ def build(name: str, cell) -> Rival:
 @lru_cache(maxsize=1)
 def truth(cell):
     """What is right: the NumPy formulas in float64."""
-    return (numpy_step if isinstance(cell, Step) else numpy_loss)(cell, np.float64).result()
+    formulas: dict[type, Callable] = {
+        Loss: numpy_loss, Step: numpy_step, Perceptron: numpy_perceptron,
+    }  # fmt: skip
+    return formulas[type(cell)](cell, np.float64).result()
 
 
 def check(who: str, result, cell) -> None:
@@ -399,6 +496,9 @@ def check(who: str, result, cell) -> None:
         moved = np.abs(truth_array - flat(data(cell)[2:])).mean()
         error = np.abs(array - truth_array).mean() / moved
         assert error <= 1e-2, f"{who}: the weights are {error:.1e} of their way off"
+    elif isinstance(cell, Perceptron):
+        error = np.abs(array - truth_array).max() / np.abs(truth_array).max()
+        assert error <= 1e-12, f"{who}: a gradient is off by {error:.1e} of the largest"
     elif cell.backward:
         largest = np.abs(truth_array).max()
         bad = ~(np.abs(array - truth_array) <= 1e-4 * np.abs(truth_array) + 1e-5 * largest)

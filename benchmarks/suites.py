@@ -1,4 +1,4 @@
-"""The four sets of figures: losses, train, startup, scaling. Each returns a report, plain data:
+"""The sets of figures: losses, train, scalar, startup, scaling. Each returns a report, plain data:
 
 what, threads, quick; rows: a list of {cell, group, seconds: {rival: median}, spread: {rival: p90 /
 p10}, and for losses bytes, roofline (seconds) and peak (gradient buffers)}; control: {seconds,
@@ -7,6 +7,7 @@ spread}; absent: {rival: reason}.
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -24,10 +25,12 @@ from . import measure, rivals
 ROOT = Path(__file__).resolve().parent.parent  # the checkout, if this is one
 SECONDS = 2.0  # of rounds per cell
 LARGE = 10_000  # elements from which memory, its rate and its amount, means something
+GROUPS = {rivals.Step: "training step", rivals.Perceptron: "scalars"}
 QUICK = {
     rivals.Loss("mse", (1_000,)), rivals.Loss("smooth_l1", (1_000,)),
     rivals.Loss("bce_with_logits", (1_000_000,)), rivals.Loss("cross_entropy", (64, 10)),
     rivals.Loss("cross_entropy", (4096, 10)), rivals.STEP_CELLS[0], rivals.STEP_CELLS[1],
+    *rivals.SCALAR_CELLS,
 }  # fmt: skip
 
 
@@ -39,6 +42,19 @@ def losses(threads: int, quick: bool) -> dict:
 def train(threads: int, quick: bool) -> dict:
     """Training steps of small networks."""
     return compared("train", rivals.STEP_CELLS, rivals.STEP_RIVALS, threads, quick)
+
+
+def scalar(threads: int, quick: bool) -> dict:
+    """micrograd's perceptron on one sample, scalar by scalar.
+
+    micrograd's graphs are cycles, left to Python's collector. It shall not go through what has been
+    loaded here each time: that made micrograd's time half as long again.
+    """
+    gc.freeze()
+    try:
+        return compared("scalar", rivals.SCALAR_CELLS, rivals.SCALAR_RIVALS, threads, quick)
+    finally:
+        gc.unfreeze()
 
 
 def compared(what: str, cells: Iterable, names: Iterable[str], threads: int, quick: bool) -> dict:
@@ -114,7 +130,7 @@ def row(cell, names: Iterable[str], report: dict) -> dict:
     report["control"] += times["control"].tolist()
     line: dict = {
         "cell": str(cell),
-        "group": cell.name if isinstance(cell, rivals.Loss) else "training step",
+        "group": cell.name if isinstance(cell, rivals.Loss) else GROUPS[type(cell)],
         "seconds": {name: medians[name] for name in built},
         "spread": {name: measure.spread(times[name]) for name in built},
     }
@@ -222,4 +238,6 @@ def python(*arguments: str, **environment: str) -> str:
     return found.stdout
 
 
-SUITES = {"losses": losses, "train": train, "startup": startup, "scaling": scaling}
+SUITES = {
+    "losses": losses, "train": train, "scalar": scalar, "startup": startup, "scaling": scaling,
+}  # fmt: skip

@@ -39,6 +39,10 @@ def put(x, i, value):
     """x[i] = value for an array; nothing for a number."""
 
 
+def cast(real, x):
+    """A number in a loop's own float type; a tuple of numbers has it."""
+
+
 @overload(at)
 def _at(x, i):
     return (lambda x, i: x[i]) if hasattr(x, "ndim") else (lambda x, i: x)
@@ -55,6 +59,12 @@ def _put(x, i, value):
         x[i] = value
 
     return store if hasattr(x, "ndim") else (lambda x, i, value: None)
+
+
+@overload(cast)
+def _cast(real, x):
+    whole = isinstance(x, numba.types.BaseTuple)
+    return (lambda real, x: x) if whole else (lambda real, x: real(x))
 
 
 # --- binding a loop to a rule -------------------------------------------------------------------
@@ -81,6 +91,7 @@ def specialise(loop, rule, dtype, parallel=False, classes=None):
         at=at,
         part=part,
         put=put,
+        cast=cast,
         prange=prange,
         exp_gap=math.exp_gap,
         log1p=math.log1p,
@@ -90,7 +101,7 @@ def specialise(loop, rule, dtype, parallel=False, classes=None):
     )
     if rule is not None:
         scope["point"] = njit(forceinline=True, **OPTIONS)(rule(dtype.type, math))
-    for helper in scope["HELPERS"]:
+    for helper in scope.get("HELPERS", ()):
         scope[helper.__name__] = njit(forceinline=True, **OPTIONS)(
             types.FunctionType(helper.__code__, scope, helper.__name__)
         )
@@ -100,6 +111,11 @@ def specialise(loop, rule, dtype, parallel=False, classes=None):
     function.__qualname__ = ".".join([loop.__name__, owner, dtype.name, build, _SOURCE])
     function.__module__ = loop.__module__
     return keep_on_disk(njit(parallel=parallel, **OPTIONS)(function))
+
+
+def kernel(function):
+    """`function` compiled, from the disk cache where possible; its name must tell what is in it."""
+    return keep_on_disk(njit(error_model="numpy")(function))
 
 
 # --- threads and forks --------------------------------------------------------------------------

@@ -26,7 +26,7 @@ CHAIN = 8  # chunks summed in the array's own type: the roundings of equal terms
 FEW, LANES = 32, 256  # up to so many classes, cross-entropy turns so many rows at a time
 
 # Bound anew for each rule and float type (kernels/compiling.py).
-at = part = put = prange = point = exp_gap = log1p = real = bits = CLASSES = None
+at = part = put = cast = prange = point = exp_gap = log1p = real = bits = CLASSES = None
 
 
 # --- loops --------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ def chunk(x, y, parameter, upstream, value_out, grad_out, tile, first, count):
     if grad_out is not None:
         gs = grad_out[first:last]
     for k in range(count):
-        value, slope = point(xs[k], ys[k], real(at(ps, k)), real(at(us, k)))
+        value, slope = point(xs[k], ys[k], cast(real, at(ps, k)), cast(real, at(us, k)))
         tile[k] += value
         if value_out is not None:
             vs[k] = value
@@ -102,7 +102,7 @@ def class_rows(x, target, weight, ignore, upstream, value_out, grad_out):
                 own = weight[y] if weight is not None else real(1)
                 value = own * (log1p(rest if gap == 0 else rest + e - real(1)) - gap)
                 if grad_out is not None:
-                    share = own / (rest + e) * real(at(upstream, r))
+                    share = own / (rest + e) * cast(real, at(upstream, r))
                     for c in range(classes):
                         er[c] = er[c] * share
                     er[y] = -rest * share
@@ -158,7 +158,7 @@ def few_classes(x, target, weight, ignore, upstream, value_out, grad_out):
             for r in range(m):
                 others = rest[r] if gap[r] == 0 else rest[r] + e_y[r] - real(1)
                 value[r] = real(0) if y[r] < 0 else own[r] * (log1p(others) - gap[r])
-                own[r] = own[r] / (rest[r] + e_y[r]) * real(at(upstream, first + r))
+                own[r] = own[r] / (rest[r] + e_y[r]) * cast(real, at(upstream, first + r))
                 if value_out is not None:
                     value_out[first + r] = value[r]
             for r in range(m):
@@ -204,7 +204,7 @@ def weight_rows(x, t, keep, upstream, value_out, grad_out):
                 # the largest term: 1, or NaN of an infinite logit
                 log_s, share = log1p(rest), whole / (rest + exp_gap(top, top))
                 if grad_out is not None:
-                    gr, up = grad_out[r], real(at(upstream, r))
+                    gr, up = grad_out[r], cast(real, at(upstream, r))
                 lanes[:] = 0.0
                 for first in range(0, classes, WIDTH):
                     count = min(WIDTH, classes - first)
@@ -380,11 +380,21 @@ def choose(loop, rule, dtype, work, *classes):
 @cache
 def build(loop, rule, dtype, threads, *classes):
     """`loop` compiled with `rule` and the float type `dtype`, for many threads or for one."""
-    with _loading:
-        from . import compiling  # with the first kernel: `import minigrad` takes a third without it
     if threads:
-        return compiling.in_threads(loop, rule, dtype, *classes)
-    return compiling.specialise(loop, rule, dtype, False, *classes)
+        return _compiling().in_threads(loop, rule, dtype, *classes)
+    return _compiling().specialise(loop, rule, dtype, False, *classes)
+
+
+def kernel(function):
+    """A function of its own compiled as it is; see compiling.kernel."""
+    return _compiling().kernel(function)
+
+
+def _compiling():
+    """With the first kernel, not before: `import minigrad` takes a third without Numba."""
+    with _loading:
+        from . import compiling
+    return compiling
 
 
 _loading = threading.RLock()
@@ -424,11 +434,13 @@ def flat(array):
 def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False):
     """One pass of a pointwise loss over arrays x, y of one shape and float dtype.
 
-    parameter: a number or an array of that shape; upstream: the same, or None for no gradient.
-    value: whether to return the values one by one. Returns their sum (float), the values or None,
-    and upstream * slope or None.
+    parameter: a number, a tuple of numbers or an array of that shape, as the rule takes it;
+    upstream: a number, such an array, or None for no gradient; value: whether to return the values
+    one by one. Returns their sum (float), the values or None, and upstream * slope or None.
     """
     loop = choose(pointwise, loss.rule, x.dtype, x.size)
+    if type(parameter) is tuple:
+        parameter = tuple(map(x.dtype.type, parameter))
     value_out = memory.empty_like(x) if value else None
     grad_out = None if upstream is None else memory.empty_like(x)
     up = 0.0 if upstream is None else upstream

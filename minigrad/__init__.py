@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from . import autograd, cuda, kernels, nn, ops, optim, random, utils
+from . import autograd, cuda, kernels, nn, ops, optim, random, scalar, utils
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
     arange,
@@ -37,7 +37,7 @@ from .dtypes import (
     short,
     uint8,
 )  # fmt: skip
-from .nn.functional import erf
+from .nn.functional import erf, loss
 from .random import (
     Generator,
     initial_seed,

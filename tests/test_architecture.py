@@ -32,12 +32,16 @@ ALLOWED = {
     "autograd": {"quiet", "tape"},
     "ops": {"quiet", "tape", "kernels"},
     "tensor": {"autograd", "tape", "ops", "dtypes", "printing"},
+    "scalar": {"kernels", "tensor"},
     "recording": {"autograd", "tape", "tensor", "quiet"},
     "creation": {"tensor", "dtypes", "ops", "quiet"},
     "random": {"creation", "tensor", "dtypes"},
     "utils": {"tensor", "creation", "random", "ops"},
     "serialization": {"tensor", "utils"},
-    "nn": {"tensor", "tape", "creation", "random", "autograd", "dtypes", "ops", "kernels"},
+    "nn": {
+        *("tensor", "tape", "creation", "random", "autograd", "dtypes", "ops", "kernels"),
+        "scalar",
+    },
     "optim": {"tensor", "tape", "autograd", "kernels"},
     "datasets": {"utils"},
     "benchmarks": {"minigrad", "kernels", "utils"},  # the public interface, and the references

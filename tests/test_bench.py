@@ -10,7 +10,7 @@ import pytest
 
 from minigrad import cli
 from minigrad.benchmarks import measure, report, rivals, suites
-from minigrad.benchmarks.rivals import Loss, Step
+from minigrad.benchmarks.rivals import Loss, Perceptron, Step
 from minigrad.utils import optional
 
 SMALL = [Loss("cross_entropy", (8, 3)), *(Loss(n, (64,)) for n in rivals.FUNCTIONS if n[0] != "c")]
@@ -28,6 +28,17 @@ def test_rivals_agree_with_float64(cell, name):
     table = rivals.STEP_RIVALS if isinstance(cell, Step) else rivals.LOSS_RIVALS
     if name in table:
         rivals.build(name, cell)
+
+
+@pytest.mark.parametrize("name", rivals.SCALAR_RIVALS)
+def test_scalars_agree_with_matrices(name):
+    if reason := rivals.missing(name):
+        pytest.skip(f"{name}: {reason}")
+    cell = Perceptron(3, (4, 2, 1))
+    rivals.build(name, cell)
+    loss, gradients = rivals.truth(cell)
+    with pytest.raises(AssertionError, match="who: a gradient is off"):
+        rivals.check("who", (loss, gradients * (1 + 1e-9)), cell)
 
 
 @pytest.mark.parametrize("cell", [*SMALL, Step(4, 3, 5, 2)])
@@ -60,8 +71,8 @@ def test_the_truth_is_pytorch_in_float64():
 
 def test_cells_are_those_of_the_tables():
     assert len(rivals.LOSS_CELLS) == 5 * 5 + 7
-    assert {type(cell) for cell in suites.QUICK} == {Loss, Step}
-    assert {*rivals.LOSS_CELLS, *rivals.STEP_CELLS} > suites.QUICK
+    assert {type(cell) for cell in suites.QUICK} == {Loss, Step, Perceptron}
+    assert {*rivals.LOSS_CELLS, *rivals.STEP_CELLS, *rivals.SCALAR_CELLS} > suites.QUICK
     cell = Loss("mse", (1000,))
     assert (str(cell), cell.bytes, cell._replace(backward=False).bytes) == ("mse 1,000", 12e3, 8e3)
     assert Loss("cross_entropy", (8, 3)).bytes == 2 * 4 * 24 + 8 * 8

@@ -3,10 +3,16 @@
 import sys
 from collections.abc import Sequence
 
-from minigrad.cli import bench, info, train, warmup
+from minigrad.cli import bench, info, scalar_demo, train, warmup
 from minigrad.cli.arguments import Parser, UsageError
 
-COMMANDS = {"train": train, "bench": bench, "warmup": warmup, "info": info}
+COMMANDS = {
+    "train": train,
+    "scalar-demo": scalar_demo,
+    "bench": bench,
+    "warmup": warmup,
+    "info": info,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import cache, wraps
+from inspect import signature
 
 import numpy as np
 
-from .. import dtypes
+from .. import dtypes, scalar
 from ..kernels import LOSSES, cpu
 from ..ops import elementwise, linalg, op, reduce
 from ..random import stream
+from ..scalar import rules
 from ..tape import raw, refuse, run
 from ..tensor import FUNCTIONS, Tensor, _public, apply, is_grad_enabled
 
@@ -225,7 +228,7 @@ def _pointwise_op(loss):
 
     def run(input, target, parameter, reduction, slopes):
         upstream = _per_element(1.0, reduction, input.size or 1) if slopes else None
-        extra = parameter[0] if parameter else 0.0
+        extra = parameter[0] if len(parameter) == 1 else parameter or 0.0
         return cpu.run_pointwise(loss, input, target, extra, upstream, reduction == "none")
 
     @op(by_input, by_target)
@@ -286,7 +289,7 @@ def _promoted(input, target):
     return input.to(dtype), target.to(dtype)
 
 
-def _pointwise(name, input, target, parameter, reduction, same_shape=False):
+def _pointwise(op, input, target, parameter, reduction, same_shape=False):
     """Check, broadcast and promote as PyTorch, then run the kernel."""
     if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
         _check_tensors(input=input, target=target)
@@ -310,7 +313,7 @@ def _pointwise(name, input, target, parameter, reduction, same_shape=False):
     if input.array.dtype.kind != "f":
         raise RuntimeError(f"input: expected floating point values, got {input.dtype}")
     fused = run(list) if input.requires_grad and is_grad_enabled() else None
-    return apply(_OPS[name], (input, target, parameter, reduction, fused))
+    return apply(op, (input, target, parameter, reduction, fused))
 
 
 def _weighted(values, weight, reduction, by_sum=False):
@@ -330,6 +333,63 @@ def _check_same_size(weight, input):
         )
 
 
+def loss(function):
+    """Decorate a function of two scalars: it becomes a loss of Tensors, with fused kernels.
+
+    function(x, y, *parameters) computes with operators and the functions of `minigrad.scalar` on
+    numbers x, y and parameters that have defaults. A parameter whose default is True or False is a
+    choice, which an `if` may make; the others are numbers that a kernel is given at each call.
+
+    Returns f(input, target, *parameters, reduction="mean"): floats of any one shape -> () or, with
+    reduction "none", that shape; differentiable by both, to any order. The function is called once
+    here (and once for each new choice) to write down what it does, and the slopes follow from that.
+    TypeError where it cannot be written down: an `if` on x, or a function of another library.
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    try:
+        defaults = {p.name: p.default for p in list(signature(function).parameters.values())[2:]}
+        takes_two = len(signature(function).parameters) - len(defaults) == 2
+    except (TypeError, ValueError):
+        takes_two = False
+    if not takes_two:
+        raise TypeError(f"loss: expected a function of two scalars and parameters, got {function}")
+    for parameter, default in defaults.items():
+        if parameter in ("input", "target", "reduction"):
+            raise TypeError(f"{name}: its parameter {parameter!r} needs another name")
+        if not isinstance(default, (bool, int, float)):
+            raise TypeError(f"{name}: expected a number as the default of {parameter!r}")
+    choices = tuple(isinstance(default, bool) for default in defaults.values())
+
+    @cache
+    def traced(*chosen):
+        """The operation, where parameters that are choices are `chosen`."""
+
+        def scalar(x, y, *numbers):
+            rest, made = iter(numbers), iter(chosen)
+            return function(x, y, *(next(made if choice else rest) for choice in choices))
+
+        return _pointwise_op(rules.derive(name, scalar, len(choices) - len(chosen)))
+
+    traced(*(default for default in defaults.values() if isinstance(default, bool)))
+    bind = eval(
+        f"lambda input, target, {''.join(f'{p}=0, ' for p in defaults)}reduction='mean': "
+        f"(input, target, ({''.join(f'{p}, ' for p in defaults)}), reduction)"
+    )
+    bind.__defaults__, bind.__qualname__ = (*defaults.values(), "mean"), name
+
+    @wraps(function)
+    def call(*args, **options):
+        input, target, given, reduction = bind(*args, **options)
+        for parameter, x in zip(defaults, given, strict=True):
+            _check_number(parameter, x)
+        op = traced(*(bool(x) for x, choice in zip(given, choices, strict=True) if choice))
+        numbers = tuple(float(x) for x, choice in zip(given, choices, strict=True) if not choice)
+        return _pointwise(op, input, target, numbers, _check_reduction(reduction))
+
+    call.__signature__ = signature(bind)
+    return call
+
+
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """(input - target)², floats of any one shape -> () or, with reduction "none", that shape.
 
@@ -337,8 +397,8 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
     """
     reduction = _check_reduction(reduction, size_average, reduce)
     if weight is None:
-        return _pointwise("mse", input, target, (), reduction)
-    values = _pointwise("mse", input, target, (), "none")
+        return _pointwise(_OPS["mse"], input, target, (), reduction)
+    values = _pointwise(_OPS["mse"], input, target, (), "none")
     _check_same_size(weight, input)
     return _weighted(values, weight, reduction, by_sum=True)
 
@@ -347,8 +407,8 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
     """|input - target|; the rest as in mse_loss."""
     reduction = _check_reduction(reduction, size_average, reduce)
     if weight is None:
-        return _pointwise("l1", input, target, (), reduction)
-    values = _pointwise("l1", input, target, (), "none")
+        return _pointwise(_OPS["l1"], input, target, (), reduction)
+    values = _pointwise(_OPS["l1"], input, target, (), "none")
     _check_same_size(weight, input)
     return _weighted(values, weight, reduction, by_sum=True)
 
@@ -360,14 +420,25 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     if not beta >= 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta: got {beta}")
     if beta == 0:
-        return _pointwise("l1", input, target, (), reduction)
-    return _pointwise("smooth_l1", input, target, (float(beta),), reduction)
+        return _pointwise(_OPS["l1"], input, target, (), reduction)
+    return _pointwise(_OPS["smooth_l1"], input, target, (float(beta),), reduction)
+
+
+def _huber(x, y, delta):
+    d = x - y
+    size = abs(d)
+    return scalar.where(size >= delta, delta * (size - 0.5 * delta), 0.5 * d * d)
+
+
+HUBER = rules.derive("huber", _huber, 1)
+_OPS["huber"] = _pointwise_op(HUBER)
 
 
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """d²/2 where |d| < delta, else delta (|d| - delta/2); d = input - target, delta > 0.
 
     weight: of the input's shape, may require a gradient; "mean" divides by the number of values.
+    Source: Huber, "Robust Estimation of a Location Parameter", 1964.
     """
     _check_number("delta", delta)
     if not delta > 0:
@@ -376,8 +447,8 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
         )
     reduction = _check_reduction(reduction)
     if weight is None:
-        return _pointwise("huber", input, target, (float(delta),), reduction)
-    values = _pointwise("huber", input, target, (float(delta),), "none")
+        return _pointwise(_OPS["huber"], input, target, (float(delta),), reduction)
+    values = _pointwise(_OPS["huber"], input, target, (float(delta),), "none")
     _check_same_size(weight, input)
     return _weighted(values, weight, reduction)
 
@@ -398,7 +469,7 @@ def binary_cross_entropy(
     """
     reduction = _check_reduction(reduction, size_average, reduce)
     each = reduction if weight is None else "none"
-    out = _pointwise("bce", input, target, (), each, same_shape=True)
+    out = _pointwise(_OPS["bce"], input, target, (), each, same_shape=True)
     run(_check_probabilities, out.array, input.array, target.array)
     return out if weight is None else _rescaled(out, weight, reduction)
 
@@ -434,8 +505,69 @@ def binary_cross_entropy_with_logits(
         dtype = dtypes.result_type(input.array, target.array)
         parameter = (pos_weight.to(dtype).broadcast_to(input.shape).array,)
     each = reduction if weight is None else "none"
-    out = _pointwise("bce_with_logits", input, target, parameter, each, same_shape=True)
+    out = _pointwise(_OPS["bce_with_logits"], input, target, parameter, each, same_shape=True)
     return out if weight is None else _rescaled(out, weight, reduction)
+
+
+def _softplus(x):
+    """log(1 + e^x), whose exponential is never above 1."""
+    return scalar.max(x, 0) + scalar.log1p(scalar.exp(-abs(x)))
+
+
+@loss
+def log_cosh_loss(x, y):
+    """log cosh d, d = input - target: d²/2 near 0, |d| - log 2 far out; slope tanh d.
+
+    The tanh near 0 keeps the digits of a small d.
+    """
+    d = x - y
+    size, t = abs(d), scalar.tanh(d)
+    far = size + scalar.log1p(scalar.exp(-2 * size)) - math.log(2)
+    return scalar.where(size < 1, -0.5 * scalar.log1p(-t * t), far)
+
+
+@loss
+def quantile_loss(x, y, q=0.5):
+    """q d where d = target - input > 0, else (q - 1) d: the pinball loss, least at a q-quantile.
+
+    Source: Koenker and Bassett, "Regression Quantiles", 1978.
+    """
+    d = y - x
+    return scalar.where(d > 0, q * d, (q - 1) * d)
+
+
+@loss
+def poisson_nll_loss(x, y, log_input=True, full=False, eps=1e-8):
+    """The Poisson distribution's -log probability of counts `target`, without log(target!).
+
+    input: the logarithm of the rate, exp(input) - target * input; or, with log_input=False, the
+    rate, input - target * log(input + eps). full: add Stirling's formula for log(target!), where
+    target > 1.
+    """
+    value = scalar.exp(x) - y * x if log_input else x - y * scalar.log(x + eps)
+    if full:
+        stirling = y * scalar.log(y) - y + 0.5 * scalar.log(2 * math.pi * y)
+        value += scalar.where(y > 1, stirling, 0)
+    return value
+
+
+@loss
+def hinge_loss(x, y):
+    """max(0, 1 - target * input), targets -1 and 1; slope 0 on the margin."""
+    return scalar.relu(1 - y * x)
+
+
+@loss
+def sigmoid_focal_loss(x, y, alpha=0.25, gamma=2.0):
+    """Binary cross-entropy of logits, times (1 - p)^gamma, p the probability of the right class.
+
+    Times alpha for target 1 and 1 - alpha for target 0 as well, unless alpha < 0. torchvision's,
+    but for the default reduction. Source: Lin et al., "Focal Loss for Dense Object Detection",
+    2017.
+    """
+    wrong = y * scalar.sigmoid(-x) + (1 - y) * scalar.sigmoid(x)
+    value = wrong**gamma * (y * _softplus(-x) + (1 - y) * _softplus(x))
+    return value * scalar.where(alpha >= 0, alpha * y + (1 - alpha) * (1 - y), 1)
 
 
 def _class_weights(target, weight, ignore_index, smoothing, shape, dtype):

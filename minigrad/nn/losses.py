@@ -51,6 +51,10 @@ class HuberLoss(_Loss, function=F.huber_loss):
     """delta times Smooth L1 with beta = delta."""
 
 
+class PoissonNLLLoss(_Loss, function=F.poisson_nll_loss):
+    """The negative log-likelihood of counts, from rates or their logarithms."""
+
+
 class BCELoss(_Loss, function=F.binary_cross_entropy):
     """Binary cross-entropy of probabilities, as a sigmoid gives them."""
 

@@ -1,0 +1,277 @@
+"""Scalar math written down instead of computed: a traced function, its derivatives, its source.
+
+A function is traced by calling it once with Expressions in the place of numbers. What it does with
+them makes more Expressions: a graph in which equal ones are one object (common subexpressions are
+found as they are written) and constants are folded; the order of birth is an order of computation.
+
+Derivatives run forward, from the table's partial derivatives: a loss has only two inputs, and a
+`where` stays outermost, as one writes it by hand. The slope of the branch that is not taken, which
+may be infinite, is selected away; running backward, it would be multiplied by 0, which is NaN.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable
+from functools import cache
+from numbers import Real
+
+import numpy as np
+
+from . import functions
+from .functions import ieee
+from .operations import OPERATIONS
+
+TRUTHS = {name for name, operation in OPERATIONS.items() if not operation.slopes}
+SYMMETRIC = {"add", "mul", "max", "min", "eq", "ne"}
+OPERATORS = {
+    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "pow": "pow",
+    "lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne",
+}  # fmt: skip
+
+
+UFUNCS = {
+    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "power": "pow",
+    "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+    "equal": "eq", "not_equal": "ne",
+}  # fmt: skip
+
+
+class Expression:
+    """An operation of the table on other Expressions; an input or a number has no operands.
+
+    key: the operation's name and its operands' places in the trace; ("input", name); or ("number",
+    value).
+    """
+
+    __slots__ = ("index", "key", "operands", "trace")
+    __hash__ = object.__hash__  # by identity: equal Expressions are one
+
+    def __init__(self, trace: Trace, key: tuple, operands: tuple[Expression, ...]):
+        self.trace, self.key, self.operands = trace, key, operands
+        self.index = len(trace.nodes)
+
+    @property
+    def name(self) -> str:
+        return self.key[0]
+
+    @property
+    def number(self) -> float | None:
+        """What a number is, None for everything else."""
+        return float.fromhex(self.key[1]) if self.key[0] == "number" else None
+
+    def __bool__(self):
+        raise TypeError(
+            "a traced number is neither true nor false, so `if`, `and`, `not`, min() and max() "
+            "cannot decide on it: write minigrad.scalar.where(condition, a, b), "
+            "minigrad.scalar.max(a, b) or min(a, b)"
+        )
+
+    def _no_number(self, *args, **kwargs):
+        raise TypeError(
+            "a traced number has no value yet, so functions of math and NumPy, float(), int() and "
+            "round() cannot compute with it: write minigrad.scalar.exp(x) instead of math.exp(x), "
+            f"and so on; there are {', '.join(FUNCTIONS)}, pow, max, min and where"
+        )
+
+    __float__ = __int__ = __index__ = __complex__ = __round__ = __trunc__ = _no_number
+    __floor__ = __ceil__ = __array__ = _no_number
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        """What np.float64(2) * x calls; np.exp(x) calls it too."""
+        name = UFUNCS.get(ufunc.__name__)
+        if name is None or method != "__call__" or kwargs:
+            self._no_number()
+        # x[()] is the number that NumPy may have made an array () of
+        return self.trace.apply(name, *(x[()] if isinstance(x, np.ndarray) else x for x in inputs))
+
+    def where(self, a, b):
+        return self.trace.apply("where", self, a, b)
+
+    def max(self, other):
+        return self.trace.apply("max", self, other)
+
+    def min(self, other):
+        return self.trace.apply("min", self, other)
+
+    def __neg__(self):
+        return self.trace.apply("neg", self)
+
+    def __pos__(self):
+        return self
+
+    def __repr__(self):
+        return f"<traced number: {self.name}>"
+
+
+FUNCTIONS = [
+    name for name, operation in OPERATIONS.items() if operation.operands == 1 and name != "neg"
+]
+
+
+def _function(name):
+    return lambda self: self.trace.apply(name, self)
+
+
+def _operators(name):
+    def method(self, other):
+        return self.trace.operate(name, self, other)
+
+    def reflected(self, other):
+        return self.trace.operate(name, other, self)
+
+    return method, reflected
+
+
+for _name in FUNCTIONS:
+    setattr(Expression, _name, _function(_name))
+for _method, _name in OPERATORS.items():
+    _both = _operators(_name)
+    setattr(Expression, f"__{_method}__", _both[0])
+    if _name not in TRUTHS:
+        setattr(Expression, f"__r{_method}__", _both[1])
+Expression.__abs__ = Expression.abs  # type: ignore[attr-defined]
+
+
+class Trace:
+    """The Expressions of one function, in the order of their birth.
+
+    outside: gives the Expression of an object that is neither an Expression nor a number, or None.
+    """
+
+    def __init__(self, outside: Callable[[object], Expression | None] = lambda x: None):
+        self.nodes: list[Expression] = []
+        self._known: dict[tuple, Expression] = {}
+        self._outside = outside
+
+    def _node(self, *key, operands=()) -> Expression:
+        node = self._known.get(key)
+        if node is None:
+            node = self._known[key] = Expression(self, key, operands)
+            self.nodes.append(node)
+        return node
+
+    def input(self, name) -> Expression:
+        """The input of that name."""
+        return self._node("input", name)
+
+    def number(self, x: Real) -> Expression:
+        return self._node("number", float(x).hex())  # which tells -0 from 0
+
+    def expression(self, x) -> Expression | None:
+        """x, a number, or what stands for an object from outside; None for anything else."""
+        if isinstance(x, Expression):
+            if x.trace is not self:
+                raise TypeError("this traced number belongs to another function, traced earlier")
+            return x
+        return self.number(x) if isinstance(x, (Real, np.bool_)) else self._outside(x)
+
+    def operate(self, name, *operands):
+        """What an operator's method returns."""
+        found = [self.expression(x) for x in operands]
+        if any(e is None for e in found):
+            return NotImplemented
+        return self.apply(name, *found)
+
+    def apply(self, name: str, *operands) -> Expression:
+        """An operation of the table, or what is equal to it in every bit."""
+        found = []
+        for x in operands:
+            e = self.expression(x)
+            if e is None:
+                raise TypeError(f"{name}: expected traced or plain numbers, got {type(x).__name__}")
+            found.append(e)
+        numbers = [e.number for e in found]
+        if name == "where":
+            condition, a, b = found
+            if numbers[0] is not None or a is b:
+                return a if numbers[0] or a is b else b
+            if condition.name not in TRUTHS:
+                found[0] = self.apply("ne", condition, 0.0)
+        else:
+            if None not in numbers:
+                return self.number(ieee(name, *numbers))
+            found = [self.apply("where", e, 1.0, 0.0) if e.name in TRUTHS else e for e in found]
+        same = _shorter(self, name, found, numbers)
+        if same is not None:
+            return same
+        if name in SYMMETRIC:
+            found.sort(key=lambda e: e.index)
+        return self._node(name, *(e.index for e in found), operands=tuple(found))
+
+
+def _shorter(trace, name, operands, numbers):
+    """An Expression of the same value for fewer operations, if there is one."""
+    a, b = operands[0], operands[-1]
+    n, m = numbers[0], numbers[-1]
+    if name in ("add", "mul") and n is not None:
+        a, b, n, m = b, a, m, n
+    if (name in ("add", "sub") and m == 0) or (name in ("mul", "div", "pow") and m == 1):
+        return a
+    if (name in ("mul", "div") and m == -1) or (name == "sub" and n == 0):
+        return trace.apply("neg", a if m == -1 else b)
+    if name == "neg" and a.name == "neg":
+        return a.operands[0]
+    if name == "abs" and a.name in ("neg", "abs"):
+        return trace.apply("abs", a.operands[0])
+    if name == "add" and a is b and a.name == "mul":  # the slope of d * d / 2 is d
+        half, d = sorted(a.operands, key=lambda e: e.number is None)
+        return None if half.number is None else trace.apply("mul", 2 * half.number, d)
+    if name == "pow" and m in (2, 3):
+        return trace.apply("mul", a, a if m == 2 else trace.apply("mul", a, a))
+    if name == "pow" and m == 0.5:
+        return trace.apply("sqrt", a)
+    return None
+
+
+def needed(results: Iterable[Expression]) -> list[Expression]:
+    """All that the results are computed from, and they themselves, in order of birth."""
+    seen: set[Expression] = set()
+    stack = list(results)
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            stack += node.operands
+    return sorted(seen, key=lambda node: node.index)
+
+
+def derivative(result: Expression, by: Expression) -> Expression:
+    """d(result) / d(by)."""
+    trace, zero = result.trace, result.trace.number(0.0)
+    tangents = {by: trace.number(1.0)}
+    for node in needed([result]):
+        ways = [(k, tangents[e]) for k, e in enumerate(node.operands) if e in tangents]
+        if node.name in TRUTHS or not ways:
+            continue
+        if node.name == "where":
+            branches = (tangents.get(e, zero) for e in node.operands[1:])
+            total = trace.apply("where", node.operands[0], *branches)
+        else:
+            total = zero
+            for k, tangent in ways:
+                values = dict(zip("abc", node.operands, strict=False), out=node)
+                slope = eval(compiled(OPERATIONS[node.name].slopes[k]), _TRACED, values)
+                total = trace.apply("add", total, trace.apply("mul", slope, tangent))
+        if total is not zero:
+            tangents[node] = total
+    return tangents.get(result, zero)
+
+
+class _Selections(ast.NodeTransformer):
+    """`x if condition else y` as a call, which Expressions and arrays can answer."""
+
+    def visit_IfExp(self, node):
+        self.generic_visit(node)
+        return ast.Call(ast.Name("where", ast.Load()), [node.test, node.body, node.orelse], [])
+
+
+_TRACED = {name: getattr(functions, name, None) for name in (*FUNCTIONS, "where")}
+_TRACED |= {"abs": abs, "pow": pow}
+
+
+@cache
+def compiled(source: str):
+    """An expression of the table, for `eval` with functions of one's own."""
+    tree = _Selections().visit(ast.parse(source, mode="eval"))
+    return compile(ast.fix_missing_locations(tree), "<table>", "eval")

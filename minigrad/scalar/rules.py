@@ -1,0 +1,151 @@
+"""From a scalar function to what the kernels take: `rule` and `reference`, as in kernels/mse.py."""
+
+from __future__ import annotations
+
+import ast
+import math as libm
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from types import SimpleNamespace
+
+from .expressions import TRUTHS, Expression, Trace, compiled, derivative, needed
+from .functions import ieee
+from .operations import OPERATIONS
+
+ELEMENTARY = ("exp", "exp_unit", "log", "log1p", "log1p_unit")  # of kernels/elementary.py
+
+
+def derive(name: str, function: Callable, parameters: int) -> SimpleNamespace:
+    """`rule` and `reference` of the loss function(x, y, *parameters), which is called once."""
+    trace = Trace(_outside)
+    x, y, up = (trace.input(name) for name in ("x", "y", "up"))
+    options = [trace.input(f"p{k}") for k in range(parameters)]
+    result = trace.expression(function(x, y, *options))
+    if result is None or result.name in TRUTHS:
+        raise TypeError(f"{name}: expected it to return a number made of its arguments")
+    by_x, by_y = derivative(result, x), derivative(result, y)
+    source = rule_source([x, y, options, up], [result, trace.apply("mul", by_x, up)])
+
+    def reference(x_array, y_array, *numbers):
+        """The value and its derivatives by x and by y, on arrays or Tensors of one shape."""
+        known = {x: x_array, y: y_array} | dict(zip(options, numbers, strict=True))
+        return on_arrays([result, by_x, by_y], known, x_array)
+
+    return SimpleNamespace(__name__=name, rule=rule_of(source), reference=reference, source=source)
+
+
+def _outside(x):
+    if hasattr(x, "backward"):
+        raise TypeError(
+            f"a loss has no gradient by a {type(x).__name__} from outside; pass numbers as keyword "
+            "parameters"
+        )
+
+
+def on_arrays(results: list[Expression], known: dict, like) -> tuple:
+    """The results on arrays or Tensors, of the shape and dtype of `like`."""
+    xp = like.__array_namespace__()
+
+    def where(condition, a, b):
+        if isinstance(condition, float):
+            return a if condition else b
+        if isinstance(a, float) and isinstance(b, float):  # would be float64, whatever `like` is
+            a = xp.full_like(like, a)
+        return xp.where(condition, a, b)
+
+    calls = {name: getattr(xp, name) for name in ("exp", "log", "log1p", "sqrt", "sin", "cos")}
+    calls |= {"tanh": xp.tanh, "abs": abs, "pow": pow, "where": where}
+    known = dict(known)
+    for node in needed(results):
+        if node.number is not None:
+            known[node] = node.number
+        elif node not in known:
+            operands = [known[e] for e in node.operands]
+            if all(isinstance(x, float) for x in operands):
+                known[node] = ieee(node.name, *operands)
+                continue
+            scope = dict(zip("abc", operands, strict=False))
+            known[node] = eval(compiled(OPERATIONS[node.name].value), calls, scope)
+    values = (known[node] for node in results)
+    return tuple(xp.full_like(like, v) if isinstance(v, float) else v for v in values)
+
+
+@cache
+def rule_of(source: str) -> Callable:
+    """The function `rule` of such a source, whose name tells builds on disk apart."""
+    scope = {"libm": libm}
+    exec(compile(source, "<derived rule>", "exec"), scope)
+    rule = scope["rule"]
+    rule.__module__, rule.__name__ = "derived", sha256(source.encode()).hexdigest()[:16]
+    return rule
+
+
+def rule_source(inputs: list, results: list[Expression]) -> str:
+    """`rule(real, math)` as one writes it by hand: a line for each operation, constants typed."""
+    names: dict[Expression, str] = {}
+    constants: dict[float, str] = {}
+    calls: dict[str, str] = {}
+    arguments, lines = [], []
+    for argument in inputs:
+        group = argument if isinstance(argument, list) else [argument]
+        for e in group:
+            names[e] = e.key[1]
+        text = ", ".join(names[e] for e in group)
+        if len(group) > 1:
+            lines.append(f"{text} = parameters")
+        arguments.append(text if len(group) == 1 else "parameters")
+
+    def constant(number):
+        return constants.setdefault(number.hex(), f"c{len(constants)}")
+
+    for node in needed(results):
+        if node.number is not None:
+            names[node] = constant(node.number)
+        elif node not in names:
+            tree = ast.parse(OPERATIONS[node.name].value, mode="eval")
+            operands = dict(zip("abc", (names[e] for e in node.operands), strict=False))
+            text = ast.unparse(_Typed(operands, constant, calls, node).visit(tree))
+            names[node] = f"v{len(names)}"
+            lines.append(f"{names[node]} = {text}")
+    head = [f"{name} = real(float.fromhex({number!r}))" for number, name in constants.items()]
+    head += [f"{name} = {where}" for name, where in calls.items()]
+    lines.append(f"return {', '.join(names[e] for e in results)}")
+    parts = ["def rule(real, math):", *head, f"def point({', '.join(arguments)}):"]
+    return "\n    ".join(parts) + "\n        " + "\n        ".join(lines) + "\n    return point\n"
+
+
+class _Typed(ast.NodeTransformer):
+    """An expression of the table with names for its operands, numbers and functions."""
+
+    def __init__(self, operands, constant, calls, node):
+        self.operands, self.constant, self.calls, self.node = operands, constant, calls, node
+
+    def visit_Name(self, node):
+        return ast.Name(self.operands[node.id])
+
+    def visit_Constant(self, node):
+        return ast.Name(self.constant(node.value))
+
+    def visit_Call(self, node):
+        name, operands = node.func.id, list(map(self.visit, node.args))
+        if name == "pow":
+            return ast.BinOp(operands[0], ast.Pow(), operands[1])
+        if name != "abs":
+            name = cheaper(self.node)
+            self.calls[name] = f"{'math' if name in ELEMENTARY else 'libm'}.{name}"
+        return ast.Call(ast.Name(name), operands, [])
+
+
+def cheaper(node: Expression) -> str:
+    """The function of kernels/elementary.py for a node whose operand may have a known range."""
+
+    def not_above_zero(e):
+        return e.name == "neg" and e.operands[0].name == "abs"
+
+    (e,) = node.operands
+    if node.name == "exp" and not_above_zero(e):
+        return "exp_unit"
+    if node.name == "log1p" and e.name == "exp" and not_above_zero(e.operands[0]):
+        return "log1p_unit"
+    return "exp" if node.name == "sigmoid" else node.name
