@@ -149,7 +149,9 @@ def evaluate(m, loss, x, y, dtype, reduction, upstream):
     """Value, gradients, and the gradients of a projection of these, all as float64 arrays."""
     x, y = (m.tensor(a, dtype=getattr(m, dtype), requires_grad=True) for a in (x, y))
     out = loss(x, y)
-    out = out if reduction == "none" else getattr(out, reduction)() if m is not mg else out
+    if m is not mg:
+        out = out + 0 * (x * y) ** 2  # so that torch has second derivatives, if only 0
+        out = out if reduction == "none" else getattr(out, reduction)()
     up = m.tensor(upstream if reduction == "none" else 0.75, dtype=out.dtype)
     first = m.autograd.grad(out, (x, y), up, create_graph=True)
     out.backward(up, retain_graph=True)  # the fused slopes, which create_graph does not use

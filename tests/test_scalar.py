@@ -59,6 +59,8 @@ def through(number, name, *operands):
         return eval(f"a {SYMBOLS[name]} b", dict(zip("ab", operands, strict=True)))
     if name == "neg":
         return -operands[0]
+    if name == "softplus" and number is not scalar:  # torch's is linear from 20 on
+        return number.logaddexp(operands[0], number.zeros_like(operands[0]))
     names = {"max": "maximum", "min": "minimum"} if number is not scalar else {}
     return getattr(number, names.get(name, name))(*operands)
 

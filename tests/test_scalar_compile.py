@@ -158,6 +158,8 @@ def test_arguments():
     assert step((np.float32(3), 1), np.int64(1)) == 4.0
     np.testing.assert_array_equal(step([np.arange(3), 1], 0.5), [-1.0, 0.5, 2.0])
     assert step([np.zeros(0), 1], 0.5).shape == (0,)
+    first = scalar.compile(lambda x: (x[0] if isinstance(x, list) else -x) * w)
+    assert (first([2.0]), first([2.0]), first(2.0), first(2.0)) == (3.0, 3.0, -3.0, -3.0)
     assert scalar.compile(lambda: 3)() == 3.0
     assert scalar.compile(lambda x: x)(2) == 2.0
     with pytest.raises(ValueError, match=r"arrays of one length, got \[2, 3\]"):

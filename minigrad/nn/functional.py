@@ -509,19 +509,15 @@ def binary_cross_entropy_with_logits(
     return out if weight is None else _rescaled(out, weight, reduction)
 
 
-def _softplus(x):
-    """log(1 + e^x), whose exponential is never above 1."""
-    return scalar.max(x, 0) + scalar.log1p(scalar.exp(-abs(x)))
-
-
 @loss
 def log_cosh_loss(x, y):
     """log cosh d, d = input - target: d²/2 near 0, |d| - log 2 far out; slope tanh d.
 
-    The tanh near 0 keeps the digits of a small d.
+    The tanh near 0 keeps the digits of a small d; it is clamped, or the second derivative of what
+    is not taken far out would be infinite.
     """
     d = x - y
-    size, t = abs(d), scalar.tanh(d)
+    size, t = abs(d), scalar.tanh(scalar.clamp(d, -1, 1))
     far = size + scalar.log1p(scalar.exp(-2 * size)) - math.log(2)
     return scalar.where(size < 1, -0.5 * scalar.log1p(-t * t), far)
 
@@ -566,7 +562,7 @@ def sigmoid_focal_loss(x, y, alpha=0.25, gamma=2.0):
     2017.
     """
     wrong = y * scalar.sigmoid(-x) + (1 - y) * scalar.sigmoid(x)
-    value = wrong**gamma * (y * _softplus(-x) + (1 - y) * _softplus(x))
+    value = wrong**gamma * (y * scalar.softplus(-x) + (1 - y) * scalar.softplus(x))
     return value * scalar.where(alpha >= 0, alpha * y + (1 - alpha) * (1 - y), 1)
 
 

@@ -15,6 +15,7 @@ from .functions import (
     relu,
     sigmoid,
     sin,
+    softplus,
     sqrt,
     tanh,
     where,

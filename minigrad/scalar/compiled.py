@@ -174,10 +174,11 @@ def _rule(lanes: int) -> Callable:
 
 
 class Program:
-    """A trace as a table: counts; the leaves' cells; runs (operation, from, to); the operands of
-    each instruction, in three columns ("dot": the range of its pairs); the pairs of factors.
+    """A trace as a table, column by column: HEAD counts; the leaves' cells; runs (operation, from,
+    to); for each instruction the range of its pairs and three operands, of which "dot" has none;
+    the pairs: two factors, or an operand and the slope by it.
 
-    Slots are numbered: inputs, leaves, numbers, instructions.
+    Slots are numbered: inputs, leaves (the numbers are some), instructions, slopes.
     """
 
     def __init__(self, trace: Trace, inputs: list[Expression], leaves: dict, result: Expression):
@@ -285,9 +286,11 @@ def _instructions(result):
     return [e for e in found if e in sums or (e.operands and e not in inside)], sums
 
 
-def lift(trace: Trace, leaves: dict, value: Value) -> Expression:
-    """What a Value was computed from, in the trace; leaves are inputs, collected in `leaves`."""
-    known: dict[tuple, Expression] = {}
+def lift(trace: Trace, leaves: dict, known: dict, value: Value) -> Expression:
+    """What a Value was computed from, in the trace; leaves are inputs, collected in `leaves`.
+
+    known: (tape, number of a slot) -> what was lifted before.
+    """
 
     def leaf(value):
         if value not in leaves:
@@ -327,9 +330,10 @@ def lift(trace: Trace, leaves: dict, value: Value) -> Expression:
 def _trace(function, shape) -> Program:
     leaves: dict[Value, Expression] = {}
     inputs: list[Expression] = []
+    known: dict[tuple, Expression] = {}
 
     def outside(x):
-        return lift(trace, leaves, x) if isinstance(x, Value) else None
+        return lift(trace, leaves, known, x) if isinstance(x, Value) else None
 
     def argument(shape):
         if shape is None:
@@ -375,7 +379,7 @@ def compile(function: Callable) -> Callable:
             return general(args)
         slots, items = room
         for k, x in enumerate(args):
-            if type(x) is not float and type(x) is not int:
+            if not isinstance(x, float) and type(x) is not int:
                 rooms.append(room)
                 return general(args)
             items[k] = x
@@ -394,9 +398,10 @@ def compile(function: Callable) -> Callable:
             raise ValueError(f"expected arrays of one length, got {sorted(sizes)}")
         if sizes:
             return program.many(flat, sizes.pop())
-        if len(flat) == len(args):
+        if shape == (None,) * len(args):
             rooms = plain.setdefault(len(args), (program.alone, program.table, []))[2]
-            rooms.append(program.room())  # one for each thread that is inside
+            if not rooms:  # there is one for each thread that is inside
+                rooms.append(program.room())
         return program.one(flat)
 
     return step

@@ -173,7 +173,7 @@ def _stack(column, y, wish, points) -> None:
 def _svg(boxes: Sequence[Box]) -> str:
     grid, joined, points = _layout(boxes)
     y = _heights(grid, joined, points)
-    x, widths, right = [], [], GAP
+    x, widths, right = [], [], float(GAP)
     for column in grid:
         letters = [len(line) for i, c in column if points[i, c] for line in boxes[i].lines]
         x.append(right)

@@ -51,6 +51,7 @@ sin = _unary("sin", "The sine of an angle in radians.")
 cos = _unary("cos", "The cosine of an angle in radians.")
 tanh = _unary("tanh", "The hyperbolic tangent.")
 sigmoid = _unary("sigmoid", "1 / (1 + exp(-x)).")
+softplus = _unary("softplus", "log(1 + exp(x)), which overflows nowhere.")
 relu = _unary("relu", "x, or 0 where x is below; slope 0 at 0.")
 abs = _unary("abs", "|x|; slope 0 at 0.")
 

@@ -47,6 +47,10 @@ OPERATIONS = {
     "cos": Operation("cos(a)", ("-sin(a)",)),
     "tanh": Operation("tanh(a)", ("1.0 - out * out",)),
     "sigmoid": Operation("1.0 / (1.0 + exp(-a))", ("out * (1.0 - out)",)),
+    "softplus": Operation(  # the half is its slope at 0, for those who differentiate this
+        "(a if a > 0.0 else 0.0 if a < 0.0 else 0.5 * a) + log1p(exp(-abs(a)))",
+        ("1.0 / (1.0 + exp(-a))",),
+    ),
     "max": Operation(  # NaN wins, as in torch.maximum
         "a if a > b else a if a != a else b",
         ("0.5 if a == b else 0.0 if a < b else 1.0", "0.5 if a == b else 0.0 if a > b else 1.0"),

@@ -30,7 +30,7 @@ def derive(name: str, function: Callable, parameters: int) -> SimpleNamespace:
     def reference(x_array, y_array, *numbers):
         """The value and its derivatives by x and by y, on arrays or Tensors of one shape."""
         known = {x: x_array, y: y_array} | dict(zip(options, numbers, strict=True))
-        return on_arrays([result, by_x, by_y], known, x_array)
+        return on_arrays([result, by_x, by_y], known, x_array, y_array)
 
     return SimpleNamespace(__name__=name, rule=rule_of(source), reference=reference, source=source)
 
@@ -43,15 +43,19 @@ def _outside(x):
         )
 
 
-def on_arrays(results: list[Expression], known: dict, like) -> tuple:
-    """The results on arrays or Tensors, of the shape and dtype of `like`."""
-    xp = like.__array_namespace__()
+def on_arrays(results: list[Expression], known: dict, x, y) -> tuple:
+    """The results on arrays or Tensors of the shape and dtype of x and y."""
+    xp = x.__array_namespace__()
+
+    def constant(number):  # whose derivatives by x and by y are there, and 0
+        d = x - y
+        return 0.0 * xp.sign(xp.where(d == d, d, 0.0)) + number
 
     def where(condition, a, b):
         if isinstance(condition, float):
             return a if condition else b
-        if isinstance(a, float) and isinstance(b, float):  # would be float64, whatever `like` is
-            a = xp.full_like(like, a)
+        if isinstance(a, float) and isinstance(b, float):  # would be float64, whatever x is
+            a = constant(a)
         return xp.where(condition, a, b)
 
     calls = {name: getattr(xp, name) for name in ("exp", "log", "log1p", "sqrt", "sin", "cos")}
@@ -62,13 +66,13 @@ def on_arrays(results: list[Expression], known: dict, like) -> tuple:
             known[node] = node.number
         elif node not in known:
             operands = [known[e] for e in node.operands]
-            if all(isinstance(x, float) for x in operands):
+            if all(isinstance(operand, float) for operand in operands):
                 known[node] = ieee(node.name, *operands)
                 continue
             scope = dict(zip("abc", operands, strict=False))
             known[node] = eval(compiled(OPERATIONS[node.name].value), calls, scope)
     values = (known[node] for node in results)
-    return tuple(xp.full_like(like, v) if isinstance(v, float) else v for v in values)
+    return tuple(constant(v) if isinstance(v, float) else v for v in values)
 
 
 @cache
@@ -132,7 +136,7 @@ class _Typed(ast.NodeTransformer):
         if name == "pow":
             return ast.BinOp(operands[0], ast.Pow(), operands[1])
         if name != "abs":
-            name = cheaper(self.node)
+            name = cheaper(self.node) if name == self.node.name else name
             self.calls[name] = f"{'math' if name in ELEMENTARY else 'libm'}.{name}"
         return ast.Call(ast.Name(name), operands, [])
 
@@ -148,4 +152,4 @@ def cheaper(node: Expression) -> str:
         return "exp_unit"
     if node.name == "log1p" and e.name == "exp" and not_above_zero(e.operands[0]):
         return "log1p_unit"
-    return "exp" if node.name == "sigmoid" else node.name
+    return node.name

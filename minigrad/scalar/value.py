@@ -26,7 +26,7 @@ from functools import cache
 from hashlib import sha256
 from itertools import chain, islice
 from math import cos, exp, log, log1p, pow, sin, sqrt, tanh  # noqa: F401  # in generated code
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -56,6 +56,9 @@ class Cells:
     both: (2, n), data and gradients. `data` and `grad` are the same memory, whose items are
     Python's floats, in a quarter of the time.
     """
+
+    data: Any  # of floats, which mypy cannot say of a memoryview
+    grad: Any
 
     def __init__(self):
         self._free: list[int] = []
@@ -112,8 +115,9 @@ class Tape:
             *(np.frombuffer(a, np.float64) for a in (self.data, self.grad)),
         )
 
-    def place(self, operand: Value | float) -> int | None:
-        """The number of the slot that stands for an operand; None if this tape is full.
+    def place(self, operand: Any) -> int | None:
+        """The number of the slot that stands for an operand, a Value or a float; None if this tape
+        is full.
 
         A Value made on another thread may be in a later tape: then this one is full as well.
         """
@@ -236,7 +240,7 @@ def record(name: str, out: float, *operands: Value | float) -> Value:
     """Write one operation down: the general way, of which methods have a short cut in them."""
     while True:
         here = tape
-        numbers = [here.place(operand) for operand in operands]
+        numbers: Any = [here.place(operand) for operand in operands]
         at = None if None in numbers else next(here.slots, None)
         if at is not None:
             i = at - here.base
@@ -265,7 +269,7 @@ def weighted_sums(weights: list[list[Value]], starts: list[Value], inputs: list[
         work = 0
     while 0 < work <= SIZE - len(terms):
         here = tape
-        numbers = [term._at for term in terms]
+        numbers: Any = [term._at for term in terms]
         if min(numbers) < here.base:
             numbers = [here.place(term) for term in terms]
         # `work` neighbours, taken in one step; None if the tape is full, or was for an operand
@@ -311,6 +315,19 @@ class Value:
         "_right",
         "_tape",
     )
+    if TYPE_CHECKING:  # operations become methods at the end of this file; mypy cannot see them
+        _at: int
+        _data: float
+        _home: int
+        _left: Any
+        _right: Any
+        _tape: Any  # a Tape, or None
+        __add__ = __sub__ = __mul__ = __truediv__ = __pow__ = cast(Any, None)
+        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rpow__ = cast(Any, None)
+        __neg__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = cast(Any, None)
+
+        def __getattr__(self, name: str) -> Any: ...
+
     __array_priority__ = -1  # NumPy's scalars leave operators to us, its arrays take us as elements
 
     def __init__(self, data: float):
@@ -543,4 +560,4 @@ def _define(name, row):
 for _name, _row in OPERATIONS.items():
     if _row.operands < 3:
         _define(_name, _row)
-Value.abs = Value.__abs__
+Value.abs = Value.__abs__  # type: ignore[attr-defined]
