@@ -192,7 +192,10 @@ class Program:
         order = sorted(nodes, key=lambda node: (level[node], _code(node)))
         slots = [*inputs, *leaves.values(), *order]
         place = {e: k for k, e in enumerate(slots)}
-        runs, pairs, columns, at, slots_used = [], [], [], 0, len(slots)
+        runs: list[tuple] = []
+        pairs: list[tuple] = []
+        columns: list[tuple] = []
+        at, slots_used = 0, len(slots)
         for (_, code), run in groupby(order, key=lambda node: (level[node], _code(node))):
             start = at
             for node in run:
@@ -212,7 +215,7 @@ class Program:
         counts += [len(runs), len(order), len(pairs)]
         # This keeps them, and so their cells, alive.
         self.leaves = [x if isinstance(x, Value) else Value(x.number) for x in leaves]
-        parts = [counts, [leaf.cell() for leaf in self.leaves]]
+        parts: list = [counts, [leaf.cell() for leaf in self.leaves]]
         parts += [column for rows in (runs, columns, pairs) for column in zip(*rows, strict=True)]
         self.table = np.array([x for part in parts for x in part], np.uint32)
         self.inputs, self.slots = len(inputs), slots_used

@@ -155,7 +155,7 @@ class Trace:
         """The input of that name."""
         return self._node("input", name)
 
-    def number(self, x: Real) -> Expression:
+    def number(self, x: float) -> Expression:
         return self._node("number", float(x).hex())  # which tells -0 from 0
 
     def expression(self, x) -> Expression | None:
@@ -164,7 +164,7 @@ class Trace:
             if x.trace is not self:
                 raise TypeError("this traced number belongs to another function, traced earlier")
             return x
-        return self.number(x) if isinstance(x, (Real, np.bool_)) else self._outside(x)
+        return self.number(float(x)) if isinstance(x, (Real, np.bool_)) else self._outside(x)
 
     def operate(self, name, *operands):
         """What an operator's method returns."""
@@ -181,7 +181,7 @@ class Trace:
             if e is None:
                 raise TypeError(f"{name}: expected traced or plain numbers, got {type(x).__name__}")
             found.append(e)
-        numbers = [e.number for e in found]
+        numbers: list = [e.number for e in found]
         if name == "where":
             condition, a, b = found
             if numbers[0] is not None or a is b:

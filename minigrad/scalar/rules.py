@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from types import SimpleNamespace
+from typing import Any
 
 from .expressions import TRUTHS, Expression, Trace, compiled, derivative, needed
 from .functions import ieee
@@ -78,7 +79,7 @@ def on_arrays(results: list[Expression], known: dict, x, y) -> tuple:
 @cache
 def rule_of(source: str) -> Callable:
     """The function `rule` of such a source, whose name tells builds on disk apart."""
-    scope = {"libm": libm}
+    scope: dict[str, Any] = {"libm": libm}
     exec(compile(source, "<derived rule>", "exec"), scope)
     rule = scope["rule"]
     rule.__module__, rule.__name__ = "derived", sha256(source.encode()).hexdigest()[:16]
