@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,14 @@ def anomaly(m):
             return m.tensor([-1.0], requires_grad=True).log()
 
     return attempt(forward)
+
+
+@difference("`poisson_nll_loss`", ours="TypeError", theirs=2.0)
+def deprecated(m):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loss = m.nn.functional.poisson_nll_loss
+        return attempt(lambda: loss(m.zeros(2), m.ones(2), size_average=False))
 
 
 @difference("devices", ours="RuntimeError", theirs="meta")

@@ -73,7 +73,7 @@ def hammer():
     try:
         for given in large[0]:
             assert bits(*given) == expected[id(given)]  # in threads, alone
-    except ValueError as error:
+    except RuntimeError as error:
         print(error)
         sys.exit(NO_LAYER)
     print(numba.threading_layer())
