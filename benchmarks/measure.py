@@ -17,11 +17,13 @@ import numba
 import numpy as np
 from numba import njit, prange
 
+from minigrad.kernels import compiling, memory
 from minigrad.utils.optional import require
 
 ROUND = 2e-2  # seconds of one rival at a time: a short call is repeated, as in a training loop
 ROUNDS = 5  # at least, however long a call takes
-SETTLE = 2e-3  # seconds: OpenMP's threads spin about as long before they sleep
+SETTLE = 0.1  # seconds: OpenBLAS's threads spin as long before they sleep; after 2 ms, a step of
+# PyTorch's takes twice as long beside NumPy's as alone
 UNSTEADY = 1.25  # p90 / p10 of the control from which a run is called unsteady
 PACKAGES = ("numpy", "numba", "torch", "jax")
 STATE = np.linspace(0, 1, 65536), np.empty(65536)
@@ -76,8 +78,11 @@ def peak_bytes(run: Callable) -> int:
     """The most bytes that one call holds at a time beyond what it was given.
 
     NumPy reports its arrays to tracemalloc; other libraries do not. What the call before left
-    behind was allocated before the trace began and counts neither when held nor when freed.
+    behind was allocated before the trace began and counts neither when held nor when freed; that
+    it may be used again is put off meanwhile, or nothing would show.
     """
+    kept, memory.LIMIT = memory.LIMIT, 0
+    memory.empty_cache()
     run()
     tracemalloc.start()
     try:
@@ -85,6 +90,7 @@ def peak_bytes(run: Callable) -> int:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+        memory.LIMIT = kept
 
 
 # --- the roofline -------------------------------------------------------------------------------
@@ -129,6 +135,7 @@ def held_to(threads: int) -> Iterator[None]:
     Where the system can bind a process to cores (Linux), so many cores are all it sees: JAX makes
     one thread for each and has no other setting.
     """
+    compiling.start_threads()
     before = numba.get_num_threads()
     numba.set_num_threads(threads)
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None

@@ -23,7 +23,7 @@ from minigrad.utils.optional import require
 from . import measure, rivals
 
 ROOT = Path(__file__).resolve().parent.parent  # the checkout, if this is one
-SECONDS = 2.0  # of rounds per cell
+SECONDS = 4.0  # of rounds per cell
 LARGE = 10_000  # elements from which memory, its rate and its amount, means something
 GROUPS = {rivals.Step: "training step", rivals.Perceptron: "scalars"}
 QUICK = {

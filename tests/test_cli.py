@@ -152,7 +152,7 @@ def test_warmup_leaves_nothing_to_compile(tmp_path, monkeypatch):
     pieces = list(cli.warmup.work())
     assert len(pieces) > 100
     cross_entropy = next(p for p in pieces if p[0] == "cross_entropy" and p[1] == (1, 3))
-    adam = next(p for p in pieces if p[0] == "Adam" and p[1] == (16,))
+    adam = next(p for p in pieces if p[0] == "Adam")
     monkeypatch.setattr(cli.warmup, "work", lambda: iter([cross_entropy, adam]))
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     builds = []
