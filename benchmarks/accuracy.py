@@ -4,7 +4,7 @@ Every loss, float32, through Tensors, against the float64 oracle of tests/extrem
 families of inputs and the three reductions, each with random upstream gradients. Errors are in
 float32 ulp of the exact number; those of a gradient that is a difference of two terms (BCE with
 logits, cross-entropy of probabilities) in ulp of the larger one. `inf`: not finite, though the
-exact number is. It needs the checkout. --write puts the table into benchmarks/results/accuracy.md.
+exact number is. It needs the checkout. --write puts the table into benchmarks/results/ and README.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import numba
 import numpy as np
 
 import minigrad as mg
+from minigrad.benchmarks import report
 from minigrad.utils.optional import require
 
 torch = require("torch", "torch")
@@ -41,7 +42,7 @@ def row(loss):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="write benchmarks/results/accuracy.md")
+    parser.add_argument("--write", action="store_true", help="store the table, README's too")
     options = parser.parse_args()
     about = (
         f"{datetime.date.today()}, Python {platform.python_version()}, NumPy {np.__version__}, "
@@ -57,6 +58,7 @@ def main():
     print(text)
     if options.write:
         (HERE / "results" / "accuracy.md").write_text(text)
+        report.quote("accuracy", text, HERE.parent)
 
 
 if __name__ == "__main__":

@@ -107,17 +107,22 @@ def write(report: dict, root: Path) -> list[Path]:
     text, picture = table(report) + "\n", folder / f"{what}.png"
     (folder / f"{what}.md").write_text(text)
     chart(report, picture)
-    readme = root / "README.md"
     image = f"\n![{TITLES[what]}]({picture.relative_to(root).as_posix()})\n"
+    return [folder / f"{what}.md", picture, *quote(what, text + image, root)]
+
+
+def quote(what: str, text: str, root: Path) -> list[Path]:
+    """Put a text into README, where its marker is; gives README if that changed it."""
+    readme = root / "README.md"
     before = readme.read_text()
     after = re.sub(
         rf"(<!-- benchmarks/results/{what}\.md -->\n).*?(?=<!-- end -->)",
-        lambda found: found[1] + text + image,
+        lambda found: found[1] + text,
         before,
         flags=re.DOTALL,
     )
     readme.write_text(after)
-    return [folder / f"{what}.md", picture, *([readme] if after != before else [])]
+    return [readme] if after != before else []
 
 
 # --- charts -------------------------------------------------------------------------------------

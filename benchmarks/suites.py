@@ -8,6 +8,7 @@ spread}; absent: {rival: reason}.
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import subprocess
 import sys
@@ -105,6 +106,10 @@ def start(what: str, names: Iterable[str], threads: int, quick: bool) -> tuple[d
     absent = {name: reason for name in names if (reason := rivals.missing(name))}
     if quick and "torch.compile" in names:
         absent.setdefault("torch.compile", "it compiles for seconds in each cell")
+    present = [name for name in names if name not in absent]
+    for name in present:  # before our threads: who loads OpenMP first settles how its threads wait
+        if name in rivals.PACKAGE:
+            importlib.import_module(rivals.PACKAGE[name])
     report = {
         "what": what,
         "machine": measure.machine(threads),
@@ -114,7 +119,7 @@ def start(what: str, names: Iterable[str], threads: int, quick: bool) -> tuple[d
         "control": [],
         "rows": [],
     }
-    return report, [name for name in names if name not in absent]
+    return report, present
 
 
 def row(cell, names: Iterable[str], report: dict) -> dict:
