@@ -105,8 +105,8 @@ def data(cell) -> tuple[np.ndarray, ...]:
     rng = np.random.default_rng(0)
     if isinstance(cell, Perceptron):
         sizes = (cell.inputs, *cell.outputs)
-        shapes = ((out, into + 1) for into, out in pairwise(sizes))
-        return rng.standard_normal(cell.inputs), *(rng.uniform(-1, 1, s) for s in shapes)
+        layers = [rng.uniform(-1, 1, (out, into + 1)) for into, out in pairwise(sizes)]
+        return rng.standard_normal(cell.inputs), *layers
     if isinstance(cell, Step):
         x = rng.standard_normal((cell.batch, cell.inputs), np.float32)
         y = rng.integers(0, cell.classes, cell.batch)

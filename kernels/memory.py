@@ -19,7 +19,7 @@ class Lease(np.ndarray):
     """A buffer's bytes. A type of its own, or NumPy would skip it when it follows `base`."""
 
 
-_free: dict[int, list[Lease]] = {}  # by size
+_free: dict[int, list[np.ndarray]] = {}  # by size
 _lent: dict[int, weakref.ref] = {}  # keeps the references alive, which give the buffers back
 
 
