@@ -5,11 +5,11 @@ import os
 import random
 import subprocess
 import sys
-import threading
 
 import numba
 import numpy as np
 import pytest
+from test_threads import THREADS, together
 
 from minigrad import scalar
 from minigrad.scalar import Value
@@ -216,17 +216,11 @@ def test_threads_give_the_same_bits_and_do_not_mix():
     assert len(results) == 1
     alone = [step(*map(float, column)) for column in x.T]
     np.testing.assert_allclose(alone, values, rtol=1e-12, atol=1e-14)
-    wrong = []
 
-    def work(k):
-        wrong.extend(i for i in range(k, 4000, 4) if step(*map(float, x[:, i])) != alone[i])
+    def wrong(k):
+        return [i for i in range(k, 4000, THREADS) if step(*map(float, x[:, i])) != alone[i]]
 
-    workers = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert not wrong
+    assert together(wrong) == [[]] * THREADS
 
 
 AGAIN = """

@@ -2,11 +2,11 @@
 
 import argparse
 import multiprocessing
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 import minigrad as mg
+from minigrad.benchmarks import measure
 from minigrad.kernels import cpu
 from minigrad.utils.optional import require
 
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> None:
     pieces = list(work())
     bar = require("tqdm", "train").tqdm(total=len(pieces), desc="kernels", unit=" builds")
     spawn = multiprocessing.get_context("spawn")
-    with bar, ProcessPoolExecutor(os.cpu_count(), spawn) as pool:
+    with bar, ProcessPoolExecutor(measure.cores(), spawn) as pool:
         for _ in pool.map(call, *zip(*pieces, strict=True)):
             bar.update()
 
