@@ -23,7 +23,8 @@ def rule(real, math):
     An x or y outside [0, 1] gives a NaN value: the callers look for one.
     """
     zero, one, least, tiny, nan = map(real, (0, 1, -100, EPSILON, "nan"))
-    log, log1p = math.log_finite, math.log1p_finite  # infinity is outside [0, 1] as well
+    # Infinity is outside [0, 1] as well.
+    log, log1p, divide = math.log_finite, math.log1p_finite, math.divide
 
     def point(x, y, _, up):
         log_x, log_not_x = log(x), log1p(-x)
@@ -32,6 +33,6 @@ def rule(real, math):
         spread = x * (one - x)
         spread = tiny if spread < tiny else spread
         value = -(y * log_x + (one - y) * log_not_x)
-        return (value if y * (one - y) >= zero else nan), (x - y) / spread * up
+        return (value if y * (one - y) >= zero else nan), divide(x - y, spread) * up
 
     return point

@@ -28,14 +28,14 @@ def sigmoid(x):
 def rule(real, math):
     """Scalar math: point(x, y, pos_weight, up) -> value, up * slope by x."""
     zero, one = real(0), real(1)
-    exp, log1p = math.exp_unit, math.log1p_unit
+    exp, log1p, divide = math.exp_unit, math.log1p_unit, math.divide
 
     def point(x, y, pos_weight, up):
         e = exp(-abs(x))
         s = log1p(e)
         above, below = x if x > zero else zero, -x if x < zero else zero
         negative = one - y
-        larger = one / (one + e)
+        larger = divide(one, one + e)
         smaller = e * larger  # not 1 - larger: a confident slope keeps all its digits
         p, not_p = (larger, smaller) if x >= zero else (smaller, larger)
         # pos_weight * y would lose a subnormal y's digits before they count.

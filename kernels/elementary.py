@@ -59,11 +59,41 @@ CONSTANTS = {
 # fmt: on
 
 
+def horner(real, coefficients, compiled):
+    """The polynomial with these coefficients, lowest power first."""
+    top, *rest = map(real, reversed(coefficients))
+    rest = tuple(rest)
+
+    @compiled
+    def polynomial(x):
+        y = top
+        for c in rest:
+            y = y * x + c
+        return y
+
+    return polynomial
+
+
+def log1p_unit(real, compiled):
+    """log1p of x in [0, 1] within 3 ulp, at two thirds of the cost; None for float64."""
+    if CONSTANTS[real].unit is None:
+        return None
+    even = horner(real, CONSTANTS[real].unit[::2], compiled)
+    odd = horner(real, CONSTANTS[real].unit[1::2], compiled)
+
+    @compiled
+    def log1p_unit(x):
+        s = x * x
+        return x + s * (even(s) + x * odd(s))
+
+    return log1p_unit
+
+
 @cache
 def functions(real):
     """Scalar @njit functions for real = np.float32 or np.float64: exp, log and log1p; exp_unit,
     log_finite, log1p_finite and log1p_unit are cheaper where less is asked of them; exp_gap takes
-    the exponent as a difference.
+    the exponent as a difference; divide is the quotient, which a GPU has a cheaper form of.
 
     A function that calls them and is itself called from a loop needs forceinline=True too.
     """
@@ -90,22 +120,10 @@ def functions(real):
     def number(b):
         return integer(b).view(real)
 
-    def horner(coefficients):
-        top, *rest = map(real, reversed(coefficients))
-        rest = tuple(rest)
-
-        @njit(**EXACT)
-        def polynomial(x):
-            y = top
-            for c in rest:
-                y = y * x + c
-            return y
-
-        return polynomial
-
     # Even and odd powers apart, both polynomials in the square: two short chains run side by side.
-    exp_even, exp_odd = horner(constants.exp[::2]), horner(constants.exp[1::2])
-    log_even, log_odd = horner(constants.log[::2]), horner(constants.log[1::2])
+    exact = njit(**EXACT)
+    exp_even, exp_odd = (horner(real, constants.exp[i::2], exact) for i in (0, 1))
+    log_even, log_odd = (horner(real, constants.log[i::2], exact) for i in (0, 1))
 
     @njit(**EXACT)
     def exp(x):
@@ -190,17 +208,11 @@ def functions(real):
     def log1p(x):
         return x if x == infinity else log1p_finite(x)
 
-    log1p_unit = log1p
-    if constants.unit is not None:
-        unit_even, unit_odd = horner(constants.unit[::2]), horner(constants.unit[1::2])
-
-        @njit(**EXACT)
-        def log1p_unit(x):
-            """log1p of x in [0, 1] within 3 ulp, at two thirds of the cost."""
-            s = x * x
-            return x + s * (unit_even(s) + x * unit_odd(s))
+    @njit(**EXACT)
+    def divide(a, b):
+        return a / b
 
     return SimpleNamespace(
         exp=exp, exp_unit=exp_unit, exp_gap=exp_gap, log=log, log_finite=log_finite, log1p=log1p,
-        log1p_finite=log1p_finite, log1p_unit=log1p_unit,
+        log1p_finite=log1p_finite, log1p_unit=log1p_unit(real, exact) or log1p, divide=divide,
     )  # fmt: skip

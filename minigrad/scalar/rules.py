@@ -132,6 +132,13 @@ class _Typed(ast.NodeTransformer):
     def visit_Constant(self, node):
         return ast.Name(self.constant(node.value))
 
+    def visit_BinOp(self, node):
+        operands = [self.visit(node.left), self.visit(node.right)]
+        if isinstance(node.op, ast.Div):
+            self.calls["divide"] = "math.divide"
+            return ast.Call(ast.Name("divide"), operands, [])
+        return ast.BinOp(operands[0], node.op, operands[1])
+
     def visit_Call(self, node):
         name, operands = node.func.id, list(map(self.visit, node.args))
         if name == "pow":

@@ -1,0 +1,85 @@
+"""A kernel bound to a rule, a float type and its constants, compiled for the GPU at hand."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from functools import cache
+from pathlib import Path
+from types import FunctionType, SimpleNamespace
+
+import numpy as np
+from numba import cuda
+
+from .. import elementary
+from . import cross_entropy, primitives, sums
+
+HELPERS = (*sums.HELPERS, *cross_entropy.HELPERS)
+_FOLDERS = (Path(__file__).parent, Path(__file__).parent.parent)
+_SOURCE = hashlib.sha256(
+    b"".join(path.read_bytes() for folder in _FOLDERS for path in sorted(folder.glob("*.py")))
+).hexdigest()[:12]
+
+
+def device(function):
+    """A function for kernels to call; LLVM puts its body where it is called."""
+    return cuda.jit(device=True, forceinline=True)(function)
+
+
+@cache
+def functions(real):
+    """What rules and kernels compute with, on the GPU: the names of elementary.functions.
+
+    exp takes 9 instructions, log 24, log1p 28 (CUDA's, within 1 ulp; the approximations of
+    fastmath lose the digits of a log near 1); log1p_unit is the CPU's polynomial, 10.
+    """
+
+    @device
+    def exp_gap(x, top):
+        """exp of the exact x - top, x <= top; see elementary.exp_gap."""
+        gap = x - top
+        less = gap - x
+        less = (top + less) - (x - (gap - less))
+        e = math.exp(gap)
+        return e - e * less if gap > lowest else e
+
+    lowest = real(elementary.CONSTANTS[real].exp_range[0])
+    unit = elementary.log1p_unit(real, device)
+    return SimpleNamespace(
+        exp=math.exp, exp_unit=math.exp, exp_gap=exp_gap, log=math.log, log_finite=math.log,
+        log1p=math.log1p, log1p_finite=math.log1p, log1p_unit=unit or math.log1p,
+        divide=primitives.divide,
+    )  # fmt: skip
+
+
+@cache
+def build(kernel, signature, threads, rule=None, dtype=np.float32, blocks=1, **constants):
+    """`kernel` compiled with a rule, a float type and constants, from the disk cache where possible.
+
+    signature: of its arguments; threads: to a block, of which at least `blocks` shall fit on a
+    processor (so registers are limited).
+
+    As with the CPU's loops (kernels/compiling.py), the code of a kernel and of its helpers is bound
+    to globals of its own, which are no part of the disk cache's key: the name tells them apart.
+    """
+    math_of = functions(dtype)
+    scope = vars(sums) | vars(cross_entropy) | kernel.__globals__
+    scope |= dict(
+        real=dtype, wide=dtype, infinity=dtype(np.inf), BLOCK=threads, TEAM=threads,
+        WIDTH=16 // np.dtype(dtype).itemsize,
+    )  # fmt: skip
+    scope |= {k: device(v) if isinstance(v, FunctionType) else v for k, v in constants.items()}
+    scope["TEAMS"] = threads // scope["TEAM"]
+    scope["KEPT"] = (scope.get("VECTORS") or 0) * scope["WIDTH"]
+    scope |= {name: getattr(math_of, name) for name in ("exp", "exp_gap", "log1p")}
+    if rule is not None:
+        scope["point"] = device(rule(dtype, math_of))
+    for helper in HELPERS:
+        scope[helper.__name__] = device(FunctionType(helper.__code__, scope, helper.__name__))
+    function = FunctionType(kernel.__code__, scope, kernel.__name__)
+    owner = "" if rule is None else f"{rule.__module__.rpartition('.')[2]}-{rule.__name__}"
+    options = "-".join(f"{k}={getattr(v, '__name__', v)}" for k, v in sorted(constants.items()))
+    name = [kernel.__name__, owner, np.dtype(dtype).name, options, str(threads), _SOURCE]
+    function.__qualname__ = ".".join(name)
+    function.__module__ = kernel.__module__
+    return cuda.jit(signature, cache=True, launch_bounds=(threads, blocks))(function)

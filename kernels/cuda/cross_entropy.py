@@ -1,0 +1,318 @@
+"""Softmax cross-entropy's kernels: one for each way to keep a row on the chip while it is read once.
+
+A row's numbers: top, its largest logit; rest, the sum of e^(x - top) without one term, so that
+log(1 + rest) and a slope -rest / s keep their digits however sure the row is (see kernels/cpu.py).
+"""
+
+from numba import cuda, float64, int32, int64
+
+from .primitives import as_new, copy16, fresh
+from .sums import fold, team_reduce
+
+ROWS = 128  # of few classes: staged in shared memory, a thread to a row
+
+# Bound anew for each build (compiling.py). WIDTH: elements in 16 bytes. TEAM: threads that share a
+# row; each keeps VECTORS x 16 bytes of it in registers and STAGED x 16 bytes in shared memory, and
+# reads what is BEYOND twice. CLASSES: how many, where that is a constant. WEIGHTED, VALUES, SLOPES:
+# whether classes have weights, and which outputs there are; KEEP: whether rows may be left out.
+point = exp = exp_gap = log1p = real = infinity = None
+BLOCK = WIDTH = KEPT = TILE = TEAM = TEAMS = VECTORS = STAGED = BEYOND = CLASSES = None
+WEIGHTED = VALUES = SLOPES = KEEP = None
+
+
+def count_classes(target, weight, ignore, n, classes, part, ticket, count, status):
+    """The weight of the targets (n,) that are not ignored, NaN if there are none, to count[0].
+
+    Where status[0] is below 0, it gets the first position of a class outside [0, classes) and
+    status[1], status[2] that class and `classes`.
+    """
+    i = cuda.grid(1)
+    sum, first_bad = 0.0, float64(n)
+    while i < n:
+        y = target[i]
+        if y != ignore:
+            if y < 0 or y >= classes:
+                first_bad = min(first_bad, float64(i))
+            elif WEIGHTED:
+                sum += weight[y]
+            else:
+                sum += 1.0
+        i += cuda.gridsize(1)
+    # Positions are exact in float64. The largest of -position is that of the first.
+    first_bad = -team_reduce(-first_bad, True)
+    if cuda.threadIdx.x == 0:
+        part[cuda.gridDim.x + cuda.blockIdx.x] = first_bad
+    last, sum = fold(sum, part, ticket)
+    if last:
+        count[0] = sum if sum != 0 else float64(infinity - infinity)
+        for block in range(cuda.gridDim.x):
+            first_bad = min(first_bad, fresh(part, cuda.gridDim.x + block))
+        if first_bad < n and status[0] < 0:
+            status[0] = int64(first_bad)
+            status[1] = target[int64(first_bad)]
+            status[2] = classes
+
+
+def few_classes(
+    x, target, weight, ignore, up, n, classes, count, values, slopes, part, ticket, total
+):
+    """class_rows for a few classes: ROWS rows are staged in shared memory, a thread to a row.
+
+    Whatever their number, ROWS rows begin at a multiple of 16 bytes; a row's stride in shared
+    memory is odd, so that the threads of a warp meet no bank twice.
+    """
+    tile = cuda.shared.array(TILE, real)
+    four = cuda.local.array(WIDTH, real)
+    row = cuda.threadIdx.x * (CLASSES | 1)
+    scale = real(up / count[0])
+    sum = 0.0
+    first = cuda.blockIdx.x * ROWS
+    while first < n:
+        start = first * int64(CLASSES)
+        size = min(ROWS, n - first) * CLASSES
+        i = cuda.threadIdx.x * WIDTH
+        while i < size:
+            if i + WIDTH <= size:
+                copy16(four, 0, x, start + i)
+            for q in range(WIDTH):
+                if i + q < size:
+                    v = four[q] if i + WIDTH <= size else x[start + i + q]
+                    tile[(i + q) // CLASSES * (CLASSES | 1) + (i + q) % CLASSES] = v
+            i += ROWS * WIDTH
+        cuda.syncthreads()
+        if first + cuda.threadIdx.x < n:
+            y = target[first + cuda.threadIdx.x]
+            value = real(0)
+            if y != ignore and 0 <= y and y < CLASSES:
+                top = tile[row]
+                for c in range(1, CLASSES):
+                    top = max(top, tile[row + c])
+                rest = real(0)
+                gap, e_y = tile[row + y] - top, exp_gap(tile[row + y], top)
+                for c in range(CLASSES):
+                    e = exp_gap(tile[row + c], top)
+                    tile[row + c] = e
+                    rest += real(0) if c == y else e
+                own = real(1)
+                if WEIGHTED:
+                    own = weight[y]
+                value = own * (log1p(rest if gap == 0 else rest + e_y - real(1)) - gap)
+                share = own / (rest + e_y) * scale
+                for c in range(CLASSES):
+                    tile[row + c] = -rest * share if c == y else tile[row + c] * share
+            else:
+                for c in range(CLASSES):
+                    tile[row + c] = real(0)
+            if VALUES:
+                values[first + cuda.threadIdx.x] = value
+            sum += value
+        cuda.syncthreads()
+        if SLOPES:
+            i = cuda.threadIdx.x * WIDTH
+            while i < size:
+                for q in range(WIDTH):
+                    if i + q < size:
+                        v = tile[(i + q) // CLASSES * (CLASSES | 1) + (i + q) % CLASSES]
+                        if i + WIDTH <= size:
+                            four[q] = v
+                        else:
+                            slopes[start + i + q] = v
+                if i + WIDTH <= size:
+                    copy16(slopes, start + i, four, 0)
+                i += ROWS * WIDTH
+        cuda.syncthreads()
+        first += cuda.gridDim.x * ROWS
+    last, sum = fold(sum, part, ticket)
+    if last:
+        total[0] = real(sum / count[0])
+
+
+def class_rows(
+    x, target, weight, ignore, up, n, classes, count, values, slopes, part, ticket, total
+):
+    """Softmax cross-entropy of x (n, C) and class indices target (n,), a team of threads to a row.
+
+    weight: (C,); up / count[0] is the upstream gradient; values (n,), slopes (n, C); total[0] is
+    the sum of the values / count[0]. Rows of class `ignore`, or of no class at all, give 0.
+
+    A row is read through a window of 16-byte places that covers it, wherever it begins.
+    """
+    kept = cuda.local.array(KEPT, real)
+    four = cuda.local.array(WIDTH, real)
+    staged = cuda.shared.array(0, real)
+    lane = int32(cuda.threadIdx.x & (TEAM - 1))
+    # What lives through every row is kept here: in registers it would crowd out the row.
+    sums = cuda.shared.array(TEAMS, float64)
+    scale = cuda.shared.array(1, real)
+    if lane == 0:
+        sums[cuda.threadIdx.x // TEAM] = 0.0
+        scale[0] = up / count[0]
+    cuda.syncthreads()
+    row = int32(cuda.blockIdx.x * TEAMS + cuda.threadIdx.x // TEAM)
+    while row < n:
+        row = as_new(row)
+        y = target[row]
+        begin = int32(int64(row) * classes & (WIDTH - 1))
+        start, end = int64(row) * classes - begin, int32(begin + classes)
+        # The target's place in the window, or none.
+        mark = int32(begin + y if y != ignore and 0 <= y and y < classes else -1)
+        top = -infinity
+        for k in range(VECTORS):
+            read(kept, k * WIDTH, x, start, int32((k * TEAM + lane) * WIDTH), begin, end)
+        for j in range(KEPT):
+            top = max(top, kept[j])
+        for k in range(STAGED):
+            place = int32((k * TEAM + lane) * WIDTH)
+            read(staged, place, x, start, VECTORS * TEAM * WIDTH + place, begin, end)
+            for q in range(WIDTH):
+                top = max(top, staged[place + q])
+        peak, rest = -infinity, real(0)  # of what is beyond
+        if BEYOND:
+            place = ((VECTORS + STAGED) * TEAM + lane) * WIDTH
+            while place < end:
+                read(four, 0, x, start, place, begin, end)
+                high = peak
+                for q in range(WIDTH):
+                    high = max(high, four[q])
+                if high > peak:
+                    rest *= exp(peak - high)
+                    peak = high
+                for q in range(WIDTH):
+                    e = exp_gap(four[q], peak if peak > -infinity else real(0))
+                    rest += real(0) if place + q == mark else e
+                place += TEAM * WIDTH
+            top = max(top, peak)
+        top = team_reduce(top, True)
+        if BEYOND:
+            rest *= exp(peak - top)
+        own_place = int32(mark - lane * WIDTH)
+        for j in range(KEPT):
+            e = exp_gap(kept[j], top)
+            kept[j] = e
+            rest += real(0) if own_place == j // WIDTH * (TEAM * WIDTH) + j % WIDTH else e
+        for k in range(STAGED):
+            place = int32((k * TEAM + lane) * WIDTH)
+            for q in range(WIDTH):
+                e = exp_gap(staged[place + q], top)
+                staged[place + q] = e
+                rest += real(0) if VECTORS * TEAM * WIDTH + place + q == mark else e
+        rest = team_reduce(rest, False)
+        value, share = real(0), real(0)
+        if mark >= 0:
+            own = real(1)
+            if WEIGHTED:
+                own = weight[y]
+            own_x = x[start + mark]
+            gap, e = own_x - top, exp_gap(own_x, top)
+            value = own * (log1p(rest if gap == 0 else rest + e - real(1)) - gap)
+            share = own / (rest + e) * scale[0]
+        if lane == 0:
+            sums[cuda.threadIdx.x // TEAM] += value
+            if VALUES:
+                values[row] = value
+        if SLOPES:
+            for k in range(VECTORS):
+                place = int32((k * TEAM + lane) * WIDTH)
+                for q in range(WIDTH):
+                    slope = kept[k * WIDTH + q] * share if mark >= 0 else real(0)
+                    kept[k * WIDTH + q] = -rest * share if place + q == mark else slope
+                write(slopes, start, place, kept, k * WIDTH, begin, end)
+            for k in range(STAGED):
+                place = int32((k * TEAM + lane) * WIDTH)
+                for q in range(WIDTH):
+                    slope = staged[place + q] * share if mark >= 0 else real(0)
+                    at = VECTORS * TEAM * WIDTH + place + q
+                    staged[place + q] = -rest * share if at == mark else slope
+                write(slopes, start, VECTORS * TEAM * WIDTH + place, staged, place, begin, end)
+            if BEYOND:
+                place = ((VECTORS + STAGED) * TEAM + lane) * WIDTH
+                while place < end:
+                    read(four, 0, x, start, place, begin, end)
+                    for q in range(WIDTH):
+                        slope = exp_gap(four[q], top) * share if mark >= 0 else real(0)
+                        four[q] = -rest * share if place + q == mark else slope
+                    write(slopes, start, place, four, 0, begin, end)
+                    place += TEAM * WIDTH
+        row = int32(row + cuda.gridDim.x * TEAMS)
+    last, sum = fold(sums[cuda.threadIdx.x // TEAM] if lane == 0 else 0.0, part, ticket)
+    if last:
+        total[0] = real(sum / count[0])
+
+
+def read(to, j, x, start, place, begin, end):
+    """to[j : j + WIDTH] = the window's 16 bytes at `place`, -inf where they are not the row's."""
+    if begin <= place and place + WIDTH <= end:
+        copy16(to, j, x, start + place)
+    else:
+        for q in range(WIDTH):
+            inside = begin <= place + q and place + q < end
+            to[j + q] = x[start + place + q] if inside else -infinity
+
+
+def write(slopes, start, place, source, j, begin, end):
+    """The row's part of the window's 16 bytes at `place` = source[j : j + WIDTH]."""
+    if begin <= place and place + WIDTH <= end:
+        copy16(slopes, start + place, source, j)
+    else:
+        for q in range(WIDTH):
+            if begin <= place + q and place + q < end:
+                slopes[start + place + q] = source[j + q]
+
+
+def weight_rows(
+    x, t, keep, up, n, classes, count, values, slopes, part, ticket, total
+):
+    """Softmax cross-entropy of x (n, C) and the weight of every class in every row, t (n, C).
+
+    keep: (n,) bool, False for rows that give 0; the rest as in class_rows, but for the term that is
+    left out: a largest one. The row is read twice, the second time mostly from the L2 cache.
+    """
+    lane = cuda.threadIdx.x % TEAM
+    sum = 0.0
+    row = int64(cuda.blockIdx.x) * (BLOCK // TEAM) + cuda.threadIdx.x // TEAM
+    while row < n:
+        start = row * classes
+        kept = True
+        if KEEP:
+            kept = keep[row] != 0
+        top, rest, whole = -infinity, real(0), 0.0
+        c = lane
+        while c < classes:
+            v = x[start + c]
+            if v > top:
+                rest = (rest + real(1)) * exp_gap(top, v)
+                top = v
+            elif v != -infinity:
+                rest += exp_gap(v, top)
+            whole += t[start + c]
+            c += TEAM
+        # Of the threads that saw a largest logit the first leaves one out, the others count theirs.
+        mine, top = top, real(team_reduce(float64(top), True))
+        first = team_reduce(float64(-lane if mine == top else -TEAM), True)
+        if -lane != first:
+            rest = (rest + real(1)) * exp_gap(mine, top)
+        rest, whole = real(team_reduce(float64(rest), False)), team_reduce(whole, False)
+        log_s, share = log1p(rest), real(whole) / (real(1) + rest)
+        scale, value = real(up / count[0]), 0.0
+        c = lane
+        while c < classes:
+            gap, weight = x[start + c] - top, t[start + c]
+            term, slope = point(gap, exp_gap(x[start + c], top), log_s, share, weight)
+            value += term
+            if SLOPES:
+                if gap == 0 and rest < 1:  # where share may be close to the weight
+                    slope = real(whole) - weight - share * rest
+                slopes[start + c] = slope * scale if kept else real(0)
+            c += TEAM
+        value = team_reduce(value, False) if kept else 0.0
+        if lane == 0:
+            sum += real(value)
+            if VALUES:
+                values[row] = value
+        row += cuda.gridDim.x * (BLOCK // TEAM)
+    last, sum = fold(sum, part, ticket)
+    if last:
+        total[0] = real(sum / count[0])
+
+
+HELPERS = (read, write)

@@ -1,0 +1,121 @@
+"""The pointwise losses' kernel, and other work on one element after another."""
+
+import math
+
+from numba import cuda
+
+from .sums import fold
+from .primitives import copy16
+
+BLOCK = 256  # threads
+VECTORS = 4  # accesses of 16 bytes to each operand before the first use: 160 KB in flight on an SM
+BLOCKS = 528  # at most: four on each of an H200's 132 SMs. By size alone, or bits would differ
+
+# Bound anew for each rule and float type (compiling.py). WIDTH: elements in 16 bytes; KEPT: in
+# VECTORS times that; VARIES, VALUES, SLOPES: whether there is a parameter per element, and which
+# outputs there are; A, B, C: which states an optimizer has.
+point = real = parameter_at = WIDTH = KEPT = VARIES = VALUES = SLOPES = A = B = C = None
+
+
+def pointwise(x, y, parameter, each, up, count, n, tiles, values, slopes, part, ticket, total):
+    """One pass over x and y (n,): values and slopes * up where wanted, and their sum / count.
+
+    parameter: a number or a tuple of them, or else each (n,), one per element. tiles: how many whole
+    tiles may be read in accesses of 16 bytes, 0 where an array does not begin at a multiple of 16.
+    """
+    xs = cuda.local.array(KEPT, real)
+    ys = cuda.local.array(KEPT, real)
+    ps = cuda.local.array(KEPT, real)
+    out = cuda.local.array(KEPT, real)
+    tile, sum = cuda.blockIdx.x, 0.0
+    while tile < tiles:
+        first = (tile * (BLOCK * VECTORS) + cuda.threadIdx.x) * WIDTH
+        for k in range(VECTORS):
+            copy16(xs, k * WIDTH, x, first + k * (BLOCK * WIDTH))
+            copy16(ys, k * WIDTH, y, first + k * (BLOCK * WIDTH))
+            if VARIES:
+                copy16(ps, k * WIDTH, each, first + k * (BLOCK * WIDTH))
+        for j in range(KEPT):
+            value, slope = point(xs[j], ys[j], parameter_at(parameter, ps, j), up)
+            sum += value
+            out[j] = slope
+            ys[j] = value
+        for k in range(VECTORS):
+            if SLOPES:
+                copy16(slopes, first + k * (BLOCK * WIDTH), out, k * WIDTH)
+            if VALUES:
+                copy16(values, first + k * (BLOCK * WIDTH), ys, k * WIDTH)
+        tile += cuda.gridDim.x
+    i = tiles * (BLOCK * KEPT) + cuda.grid(1)
+    while i < n:
+        value, slope = point(x[i], y[i], parameter_at(parameter, each, i), up)
+        sum += value
+        if SLOPES:
+            slopes[i] = slope
+        if VALUES:
+            values[i] = value
+        i += cuda.gridsize(1)
+    last, sum = fold(sum, part, ticket)
+    if last:
+        total[0] = real(sum / count)
+
+
+def the_number(parameter, each, i):
+    """The parameter of element i, where all have the same."""
+    return parameter
+
+
+def its_own(parameter, each, i):
+    """The parameter of element i, where each has its own."""
+    return each[i]
+
+
+def update(p, g, a, b, c, h, n):
+    """One optimizer step over n elements, in place: parameter p, gradient g, the states there are.
+
+    h: the step's numbers, a tuple.
+    """
+    i = cuda.grid(1)
+    while i < n:
+        ai, bi, ci = real(0), real(0), real(0)
+        if A:
+            ai = a[i]
+        if B:
+            bi = b[i]
+        if C:
+            ci = c[i]
+        p[i], ai, bi, ci = point(p[i], g[i], ai, bi, ci, h)
+        if A:
+            a[i] = ai
+        if B:
+            b[i] = bi
+        if C:
+            c[i] = ci
+        i += cuda.gridsize(1)
+
+
+def zero_below(g, out, slopes, n):
+    """The slope of a ReLU whose results were out: g (n,) where out > 0 or NaN, else 0."""
+    i = cuda.grid(1)
+    while i < n:
+        slopes[i] = real(0) if out[i] <= 0 else g[i]
+        i += cuda.gridsize(1)
+
+
+def erf(x, out, n):
+    """The error function of x (n,)."""
+    i = cuda.grid(1)
+    while i < n:
+        out[i] = math.erf(x[i])
+        i += cuda.gridsize(1)
+
+
+def add_runs(values, order, starts, out, n):
+    """out[i] += values[order[j]] for j from starts[i] to starts[i + 1], one after the other."""
+    i = cuda.grid(1)
+    while i < n:
+        total = out[i]
+        for j in range(starts[i], starts[i + 1]):
+            total += values[order[j]]
+        out[i] = total
+        i += cuda.gridsize(1)
