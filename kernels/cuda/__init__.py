@@ -27,6 +27,7 @@ LAYOUTS = (
 )  # fmt: skip
 RESIDENT = {1: 1024, 2: 1024, 4: 1024, 6: 1024, 8: 768}  # threads, by accesses; float64: half
 WARPS = 4  # rows to a block, where a warp takes a row
+WEIGHT_THREADS, WARP_ROW = 256, 1024  # with weights of every class: a warp takes so short a row
 
 _INTEGERS, _DOUBLES, _TICKET, _BOOLS = map(CPointer, (int64, float64, uint32, uint8))
 
@@ -71,7 +72,7 @@ def _status(device):
 def check():
     """Raise IndexError if a target's class was out of range since the last check. Waits."""
     status = _status(cupy.cuda.Device().id)
-    position, found, classes = status.get().tolist()
+    position, found, classes = cupy.asnumpy(status).tolist()
     if position >= 0:
         status.fill(-1)
         raise IndexError(
@@ -205,10 +206,9 @@ def run_weights(loss, x, t, keep, upstream=None, value=False, count=1.0):
 
     keep: (n,) bool or None, False for rows that give 0; the rest as in run_classes.
     """
-    layout = {"threads": 256, "TEAM": 32 if x.shape[1] <= 1024 else 256}
-    kernel = weight_kernel(
-        loss.rule, x.dtype, layout["TEAM"], keep is not None, value, upstream is not None
-    )
+    team = 32 if x.shape[1] <= WARP_ROW else WEIGHT_THREADS
+    layout = {"threads": WEIGHT_THREADS, "TEAM": team}
+    kernel = weight_kernel(loss.rule, x.dtype, team, keep is not None, value, upstream is not None)
     return _run_rows(kernel, layout, x, (plain(t), plain(keep)), upstream, value, count)
 
 
@@ -287,7 +287,7 @@ def weight_kernel(rule, dtype, team, keep, value, slopes):
         real, real, _BOOLS, float64, int64, int64, _DOUBLES, real, real, _DOUBLES, _TICKET, real
     )  # fmt: skip
     return build(
-        cross_entropy.weight_rows, signature, 256, rule, dtype.type, wide=float64, TEAM=team,
+        cross_entropy.weight_rows, signature, WEIGHT_THREADS, rule, dtype.type, wide=float64, TEAM=team,
         KEEP=keep, VALUES=value, SLOPES=slopes,
     )  # fmt: skip
 

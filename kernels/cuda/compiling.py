@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FunctionType, SimpleNamespace
 
 import numpy as np
-from numba import cuda
+from numba import cuda, from_dtype
 
 from .. import elementary
 from . import cross_entropy, primitives, sums
@@ -64,9 +64,10 @@ def build(kernel, signature, threads, rule=None, dtype=np.float32, blocks=1, **c
     """
     math_of = functions(dtype)
     scope = vars(sums) | vars(cross_entropy) | kernel.__globals__
+    kind = from_dtype(np.dtype(dtype))
     scope |= dict(
-        real=dtype, wide=dtype, infinity=dtype(np.inf), BLOCK=threads, TEAM=threads,
-        WIDTH=16 // np.dtype(dtype).itemsize,
+        real=dtype, kind=kind, wide=kind, infinity=dtype(np.inf), BLOCK=threads, TEAM=threads,
+        WIDTH=128 // kind.bitwidth,
     )  # fmt: skip
     scope |= {k: device(v) if isinstance(v, FunctionType) else v for k, v in constants.items()}
     scope["TEAMS"] = threads // scope["TEAM"]

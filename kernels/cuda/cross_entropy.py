@@ -15,7 +15,7 @@ ROWS = 128  # of few classes: staged in shared memory, a thread to a row
 # row; each keeps VECTORS x 16 bytes of it in registers and STAGED x 16 bytes in shared memory, and
 # reads what is BEYOND twice. CLASSES: how many, where that is a constant. WEIGHTED, VALUES, SLOPES:
 # whether classes have weights, and which outputs there are; KEEP: whether rows may be left out.
-point = exp = exp_gap = log1p = real = infinity = None
+point = exp = exp_gap = log1p = real = kind = infinity = None
 BLOCK = WIDTH = KEPT = TILE = TEAM = TEAMS = VECTORS = STAGED = BEYOND = CLASSES = None
 WEIGHTED = VALUES = SLOPES = KEEP = None
 
@@ -27,7 +27,7 @@ def count_classes(target, weight, ignore, n, classes, part, ticket, count, statu
     status[1], status[2] that class and `classes`.
     """
     i = cuda.grid(1)
-    sum, first_bad = 0.0, float64(n)
+    sum, first_bad = float64(0), float64(n)
     while i < n:
         y = target[i]
         if y != ignore:
@@ -61,11 +61,11 @@ def few_classes(
     Whatever their number, ROWS rows begin at a multiple of 16 bytes; a row's stride in shared
     memory is odd, so that the threads of a warp meet no bank twice.
     """
-    tile = cuda.shared.array(TILE, real)
-    four = cuda.local.array(WIDTH, real)
+    tile = cuda.shared.array(TILE, kind)
+    four = cuda.local.array(WIDTH, kind)
     row = cuda.threadIdx.x * (CLASSES | 1)
     scale = real(up / count[0])
-    sum = 0.0
+    sum = float64(0)
     first = cuda.blockIdx.x * ROWS
     while first < n:
         start = first * int64(CLASSES)
@@ -137,13 +137,13 @@ def class_rows(
 
     A row is read through a window of 16-byte places that covers it, wherever it begins.
     """
-    kept = cuda.local.array(KEPT, real)
-    four = cuda.local.array(WIDTH, real)
-    staged = cuda.shared.array(0, real)
+    kept = cuda.local.array(KEPT, kind)
+    four = cuda.local.array(WIDTH, kind)
+    staged = cuda.shared.array(0, kind)
     lane = int32(cuda.threadIdx.x & (TEAM - 1))
     # What lives through every row is kept here: in registers it would crowd out the row.
     sums = cuda.shared.array(TEAMS, float64)
-    scale = cuda.shared.array(1, real)
+    scale = cuda.shared.array(1, kind)
     if lane == 0:
         sums[cuda.threadIdx.x // TEAM] = 0.0
         scale[0] = up / count[0]
@@ -234,7 +234,7 @@ def class_rows(
                     write(slopes, start, place, four, 0, begin, end)
                     place += TEAM * WIDTH
         row = int32(row + cuda.gridDim.x * TEAMS)
-    last, sum = fold(sums[cuda.threadIdx.x // TEAM] if lane == 0 else 0.0, part, ticket)
+    last, sum = fold(sums[cuda.threadIdx.x // TEAM] if lane == 0 else float64(0), part, ticket)
     if last:
         total[0] = real(sum / count[0])
 
@@ -268,14 +268,14 @@ def weight_rows(
     left out: a largest one. The row is read twice, the second time mostly from the L2 cache.
     """
     lane = cuda.threadIdx.x % TEAM
-    sum = 0.0
+    sum = float64(0)
     row = int64(cuda.blockIdx.x) * (BLOCK // TEAM) + cuda.threadIdx.x // TEAM
     while row < n:
         start = row * classes
         kept = True
         if KEEP:
             kept = keep[row] != 0
-        top, rest, whole = -infinity, real(0), 0.0
+        top, rest, whole = -infinity, real(0), float64(0)
         c = lane
         while c < classes:
             v = x[start + c]
@@ -293,7 +293,7 @@ def weight_rows(
             rest = (rest + real(1)) * exp_gap(mine, top)
         rest, whole = real(team_reduce(float64(rest), False)), team_reduce(whole, False)
         log_s, share = log1p(rest), real(whole) / (real(1) + rest)
-        scale, value = real(up / count[0]), 0.0
+        scale, value = real(up / count[0]), float64(0)
         c = lane
         while c < classes:
             gap, weight = x[start + c] - top, t[start + c]
@@ -304,7 +304,7 @@ def weight_rows(
                     slope = real(whole) - weight - share * rest
                 slopes[start + c] = slope * scale if kept else real(0)
             c += TEAM
-        value = team_reduce(value, False) if kept else 0.0
+        value = team_reduce(value, False) if kept else float64(0)
         if lane == 0:
             sum += real(value)
             if VALUES:

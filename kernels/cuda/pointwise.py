@@ -2,7 +2,7 @@
 
 import math
 
-from numba import cuda
+from numba import cuda, float64
 
 from .sums import fold
 from .primitives import copy16
@@ -14,7 +14,7 @@ BLOCKS = 528  # at most: four on each of an H200's 132 SMs. By size alone, or bi
 # Bound anew for each rule and float type (compiling.py). WIDTH: elements in 16 bytes; KEPT: in
 # VECTORS times that; VARIES, VALUES, SLOPES: whether there is a parameter per element, and which
 # outputs there are; A, B, C: which states an optimizer has.
-point = real = parameter_at = WIDTH = KEPT = VARIES = VALUES = SLOPES = A = B = C = None
+point = real = kind = parameter_at = WIDTH = KEPT = VARIES = VALUES = SLOPES = A = B = C = None
 
 
 def pointwise(x, y, parameter, each, up, count, n, tiles, values, slopes, part, ticket, total):
@@ -23,11 +23,11 @@ def pointwise(x, y, parameter, each, up, count, n, tiles, values, slopes, part, 
     parameter: a number or a tuple of them, or else each (n,), one per element. tiles: how many whole
     tiles may be read in accesses of 16 bytes, 0 where an array does not begin at a multiple of 16.
     """
-    xs = cuda.local.array(KEPT, real)
-    ys = cuda.local.array(KEPT, real)
-    ps = cuda.local.array(KEPT, real)
-    out = cuda.local.array(KEPT, real)
-    tile, sum = cuda.blockIdx.x, 0.0
+    xs = cuda.local.array(KEPT, kind)
+    ys = cuda.local.array(KEPT, kind)
+    ps = cuda.local.array(KEPT, kind)
+    out = cuda.local.array(KEPT, kind)
+    tile, sum = cuda.blockIdx.x, float64(0)
     while tile < tiles:
         first = (tile * (BLOCK * VECTORS) + cuda.threadIdx.x) * WIDTH
         for k in range(VECTORS):

@@ -42,7 +42,7 @@ def block_sum(value):
     if cuda.threadIdx.x & 31 == 0:
         sums[cuda.threadIdx.x >> 5] = value
     cuda.syncthreads()
-    value = 0.0
+    value = float64(0)
     for warp in range(cuda.blockDim.x >> 5):
         value += sums[warp]
     return value
@@ -64,7 +64,7 @@ def fold(value, part, ticket):
     if is_last[0] == 0:
         return False, value
     cuda.threadfence()
-    value = 0.0
+    value = float64(0)
     block = cuda.threadIdx.x
     while block < cuda.gridDim.x:
         value += fresh(part, block)

@@ -1,0 +1,135 @@
+"""The CUDA simulator, completed: what a GPU does in a warp, and what it forbids.
+
+Numba's simulator runs a kernel's threads as Python threads, block by block. It lacks the operations
+of a warp and everything written as PTX, lets negative indices wrap around, and runs blocks in order.
+Here NumPy's arrays stand for CuPy's: importing this module makes minigrad.kernels.cuda run on them.
+Needs NUMBA_ENABLE_CUDASIM=1 before Numba is imported.
+"""
+
+import random
+import sys
+import threading
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+from numba import cuda
+from numba.cuda.simulator import kernel, kernelapi
+
+# --- warps --------------------------------------------------------------------------------------
+
+_init = kernel.BlockManager.__init__
+
+
+def _with_warps(self, *args):
+    _init(self, *args)
+    threads = int(np.prod(self._block_dim))
+    assert threads % 32 == 0, "our kernels have whole warps"
+    self.warps = [(threading.Barrier(32), [None] * 32) for _ in range(threads // 32)]
+
+
+def _shuffle(self, mask, value, offset):
+    thread = threading.current_thread()
+    (barrier, slots), lane = thread._manager.warps[thread.thread_id // 32], thread.thread_id % 32
+    slots[lane] = value
+    barrier.wait(30)  # breaks if a lane of the warp does not come: a deadlock on a GPU
+    other = slots[lane ^ offset]
+    barrier.wait(30)
+    return other
+
+
+kernel.BlockManager.__init__ = _with_warps
+kernelapi.FakeCUDAModule.shfl_xor_sync = _shuffle
+
+_run = kernel.BlockThread.run
+
+
+def _quiet_run(self):
+    with np.errstate(all="ignore"):  # infinities and NaN are values; a new thread would warn
+        _run(self)
+
+
+kernel.BlockThread.run = _quiet_run
+
+
+class _ShuffledBlocks:
+    """NumPy for the simulator, but blocks come in any order: a GPU promises none."""
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def ndindex(self, *shape):
+        order = list(np.ndindex(*shape))
+        random.shuffle(order)
+        return iter(order)
+
+
+kernel.np = _ShuffledBlocks()
+
+# --- memory -------------------------------------------------------------------------------------
+
+_within = kernel.FakeWithinKernelCUDAArray
+_get, _set = _within.__getitem__, _within.__setitem__
+
+
+def _checked(index):
+    if index < 0:
+        raise IndexError(f"a kernel reads or writes in front of an array: {index}")
+    return index
+
+
+_within.__getitem__ = lambda self, i: _get(self, _checked(i))
+_within.__setitem__ = lambda self, i, value: _set(self, _checked(i), value)
+
+# --- what is written as PTX ---------------------------------------------------------------------
+
+primitives = ModuleType("minigrad.kernels.cuda.primitives")
+
+
+def copy16(to, i, source, j):
+    width = 16 // np.dtype(source.dtype).itemsize
+    assert i % width == 0 and j % width == 0, "16 bytes at a place that is no multiple of 16"
+    for k in range(width):
+        to[i + k] = source[j + k]
+
+
+def take_ticket(counter, last):
+    before = counter[0]
+    counter[0] = 0 if before >= last else before + 1
+    return before
+
+
+primitives.copy16, primitives.take_ticket = copy16, take_ticket
+primitives.divide = lambda a, b: a / b
+primitives.fresh = lambda pointer, i: pointer[i]
+primitives.as_new = lambda i: i
+sys.modules["minigrad.kernels.cuda.primitives"] = primitives
+
+# --- NumPy for CuPy -----------------------------------------------------------------------------
+
+
+def poisoned(shape, dtype=np.float64):
+    """Memory as cupy.empty gives it, at its worst: an element that no kernel writes shows."""
+    array = np.empty(shape, dtype)
+    array.fill(np.nan if array.dtype.kind == "f" else 77)
+    return array
+
+
+cupy = ModuleType("cupy")
+cupy.__getattr__ = lambda name: getattr(np, name)
+cupy.ndarray, cupy.empty, cupy.asnumpy = np.ndarray, poisoned, np.array
+cupy.argsort = lambda array: np.argsort(array, kind="stable")  # CuPy's always is
+cupy.cuda = SimpleNamespace(
+    Device=lambda: SimpleNamespace(id=0), get_current_stream=lambda: SimpleNamespace(ptr=0)
+)
+sys.modules["cupy"] = cupy
+
+import minigrad.kernels.cuda as device  # noqa: E402
+from minigrad.kernels.cuda import compiling  # noqa: E402
+
+compiling.device = lambda function: function  # the simulator would take 5 µs a call
+compiling.math = SimpleNamespace(exp=np.exp, log=np.log, log1p=np.log1p)  # Python's raise errors
+device.pointer = lambda x: (
+    np.require(x, None, "W").reshape(-1) if isinstance(x, np.ndarray) else 0 if x is None else x
+)
+device.aligned = lambda x: x.ctypes.data % 16 == 0
+compiling.cuda = SimpleNamespace(jit=lambda signature, **options: cuda.jit(signature))
