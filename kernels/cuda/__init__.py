@@ -22,11 +22,10 @@ BLOCKS = 2112  # at most, for rows: sixteen on each of an H200's 132 SMs. By siz
 # in shared memory; the first that covers the row. As many threads share an SM as their registers
 # allow: while some reduce, others load, 64 to 128 KB at a time.
 LAYOUTS = (
-    (32, 1, 0), (32, 2, 0), (32, 4, 0), (32, 8, 0), (128, 4, 0), (128, 8, 0), (256, 8, 0),
-    (512, 6, 4), (1024, 6, 12),
+    (4, 4, 0), (8, 4, 0), (16, 4, 0), (32, 4, 0), (32, 8, 0), (128, 4, 0), (128, 8, 0), (256, 8, 0),
+    (512, 6, 4), (1024, 5, 12),
 )  # fmt: skip
-RESIDENT = {1: 1024, 2: 1024, 4: 1024, 6: 1024, 8: 768}  # threads, by accesses; float64: half
-WARPS = 4  # rows to a block, where a warp takes a row
+SMALLEST = 128  # threads to a block
 WEIGHT_THREADS, WARP_ROW = 256, 1024  # with weights of every class: a warp takes so short a row
 
 _INTEGERS, _DOUBLES, _TICKET, _BOOLS = map(CPointer, (int64, float64, uint32, uint8))
@@ -154,7 +153,8 @@ def pointwise_kernel(rule, dtype, numbers, varies, value, slopes):
         _TICKET, array,
     )  # fmt: skip
     kernel = build(
-        pointwise.pointwise, signature, pointwise.BLOCK, rule, dtype.type, blocks=4, VARIES=varies,
+        pointwise.pointwise, signature, pointwise.BLOCK, rule, dtype.type, blocks=16 // dtype.itemsize,
+        VARIES=varies,
         VALUES=value, SLOPES=slopes,
         parameter_at=pointwise.its_own if varies else pointwise.the_number,
     )  # fmt: skip
@@ -197,7 +197,9 @@ def run_classes(loss, x, target, weight, ignore, upstream=None, value=False, cou
     """
     arguments = plain(target), plain(weight), ignore
     layout = class_layout(x.shape[1], x.itemsize)
-    kernel = class_kernel(x.dtype, tuple(layout.items()), weight is not None, value, upstream is not None)
+    kernel = class_kernel(
+        x.dtype, tuple(layout.items()), weight is not None, value, upstream is not None
+    )
     return _run_rows(kernel, layout, x, arguments, upstream, value, count)
 
 
@@ -216,7 +218,7 @@ def _run_rows(kernel, layout, x, arguments, upstream, value, count):
     x = plain(x)
     (n, classes), threads = x.shape, layout["threads"]
     total, values, slopes = outputs(x, n, value, upstream is not None)
-    rows = threads // layout["TEAM"]
+    rows = threads // layout["TEAM"] * layout.get("EACH", 1)
     shared = layout.get("STAGED", 0) * threads * 16
     blocks = max(1, min(-(-n // rows), BLOCKS))
     up = 0.0 if upstream is None else upstream
@@ -231,8 +233,11 @@ def class_layout(classes, itemsize):
     """How a row is kept on the chip while it is read once: constants of the kernel, by its size."""
     width = 16 // itemsize
     if 0 < classes <= FEW:
-        tile = cross_entropy.ROWS * (classes | 1)
-        return {"threads": cross_entropy.ROWS, "TEAM": 1, "CLASSES": classes, "TILE": tile}
+        each, threads = max(1, 8 * width // classes), cross_entropy.ROWS  # 8 to 25 KB
+        return {
+            "threads": threads, "TEAM": 1, "CLASSES": classes, "EACH": each,
+            "VECTORS": -(-each * classes // width), "TILE": threads * each * (classes | 1),
+        }  # fmt: skip
     # A row that begins between two places of 16 bytes may reach into one place more.
     places = -(-classes // width) + (classes % width > 0)
     for team, vectors, limit in LAYOUTS:
@@ -242,7 +247,7 @@ def class_layout(classes, itemsize):
         if staged <= limit:
             break
     return {
-        "threads": team * WARPS if team == 32 else team, "TEAM": team, "VECTORS": vectors,
+        "threads": max(team, SMALLEST), "TEAM": team, "VECTORS": vectors,
         "STAGED": min(staged, limit), "BEYOND": staged > limit,
     }  # fmt: skip
 
@@ -252,14 +257,15 @@ def class_kernel(dtype, layout, weighted, value, slopes):
     """The kernel for such a layout, a hashable one."""
     real, options = CPointer(from_dtype(dtype)), dict(layout)
     few, threads = "CLASSES" in options, options.pop("threads")
+    # So many threads leave each 64 registers or, with a larger share of a row, 80; no spills.
+    resident = (768 if few or options["VECTORS"] == 8 else 1024) * 4 // dtype.itemsize
     signature = (
         real, _INTEGERS, real, int64, float64, int64, int64, _DOUBLES, real, real, _DOUBLES,
         _TICKET, real,
     )  # fmt: skip
     kernel = build(
         cross_entropy.few_classes if few else cross_entropy.class_rows, signature,
-        threads, dtype=dtype.type, blocks=RESIDENT[options.get("VECTORS", 1)] * 4 // dtype.itemsize // threads,
-        WEIGHTED=weighted, VALUES=value, SLOPES=slopes,
+        threads, dtype=dtype.type, blocks=max(1, resident // threads), WEIGHTED=weighted, VALUES=value, SLOPES=slopes,
         **options,
     )  # fmt: skip
     shared = options.get("STAGED", 0) * threads * 16

@@ -9,14 +9,15 @@ from numba import cuda, float64, int32, int64
 from .primitives import as_new, copy16, fresh
 from .sums import fold, team_reduce
 
-ROWS = 128  # of few classes: staged in shared memory, a thread to a row
+ROWS = 128  # threads to a block, where a thread takes a row
 
 # Bound anew for each build (compiling.py). WIDTH: elements in 16 bytes. TEAM: threads that share a
-# row; each keeps VECTORS x 16 bytes of it in registers and STAGED x 16 bytes in shared memory, and
-# reads what is BEYOND twice. CLASSES: how many, where that is a constant. WEIGHTED, VALUES, SLOPES:
+# row, TEAMS of them in a block; each keeps VECTORS x 16 bytes of it in registers, KEPT elements, and
+# STAGED x 16 bytes in shared memory, and reads what is BEYOND twice. CLASSES: how many, where that is
+# a constant; EACH: rows that a thread then takes, TILE elements in all. WEIGHTED, VALUES, SLOPES:
 # whether classes have weights, and which outputs there are; KEEP: whether rows may be left out.
 point = exp = exp_gap = log1p = real = kind = infinity = None
-BLOCK = WIDTH = KEPT = TILE = TEAM = TEAMS = VECTORS = STAGED = BEYOND = CLASSES = None
+BLOCK = WIDTH = KEPT = TILE = TEAM = TEAMS = VECTORS = STAGED = BEYOND = CLASSES = EACH = None
 WEIGHTED = VALUES = SLOPES = KEEP = None
 
 
@@ -56,75 +57,89 @@ def count_classes(target, weight, ignore, n, classes, part, ticket, count, statu
 def few_classes(
     x, target, weight, ignore, up, n, classes, count, values, slopes, part, ticket, total
 ):
-    """class_rows for a few classes: ROWS rows are staged in shared memory, a thread to a row.
+    """class_rows for a few classes: a thread to a row, ROWS * EACH of which are staged at a time.
 
-    Whatever their number, ROWS rows begin at a multiple of 16 bytes; a row's stride in shared
-    memory is odd, so that the threads of a warp meet no bank twice.
+    Whatever the number of classes, so many rows begin at a multiple of 16 bytes.
     """
     tile = cuda.shared.array(TILE, kind)
-    four = cuda.local.array(WIDTH, kind)
-    row = cuda.threadIdx.x * (CLASSES | 1)
+    kept = cuda.local.array(KEPT, kind)
     scale = real(up / count[0])
     sum = float64(0)
-    first = cuda.blockIdx.x * ROWS
+    first = int64(cuda.blockIdx.x * (ROWS * EACH))
     while first < n:
-        start = first * int64(CLASSES)
-        size = min(ROWS, n - first) * CLASSES
-        i = cuda.threadIdx.x * WIDTH
-        while i < size:
+        thread = as_new(cuda.threadIdx.x)
+        start, size = first * CLASSES, int32(min(ROWS * EACH, n - first) * CLASSES)
+        for k in range(VECTORS):
+            i = int32((k * ROWS + thread) * WIDTH)
             if i + WIDTH <= size:
-                copy16(four, 0, x, start + i)
-            for q in range(WIDTH):
-                if i + q < size:
-                    v = four[q] if i + WIDTH <= size else x[start + i + q]
-                    tile[(i + q) // CLASSES * (CLASSES | 1) + (i + q) % CLASSES] = v
-            i += ROWS * WIDTH
-        cuda.syncthreads()
-        if first + cuda.threadIdx.x < n:
-            y = target[first + cuda.threadIdx.x]
-            value = real(0)
-            if y != ignore and 0 <= y and y < CLASSES:
-                top = tile[row]
-                for c in range(1, CLASSES):
-                    top = max(top, tile[row + c])
-                rest = real(0)
-                gap, e_y = tile[row + y] - top, exp_gap(tile[row + y], top)
-                for c in range(CLASSES):
-                    e = exp_gap(tile[row + c], top)
-                    tile[row + c] = e
-                    rest += real(0) if c == y else e
-                own = real(1)
-                if WEIGHTED:
-                    own = weight[y]
-                value = own * (log1p(rest if gap == 0 else rest + e_y - real(1)) - gap)
-                share = own / (rest + e_y) * scale
-                for c in range(CLASSES):
-                    tile[row + c] = -rest * share if c == y else tile[row + c] * share
+                copy16(kept, k * WIDTH, x, start + i)
             else:
-                for c in range(CLASSES):
-                    tile[row + c] = real(0)
-            if VALUES:
-                values[first + cuda.threadIdx.x] = value
-            sum += value
-        cuda.syncthreads()
-        if SLOPES:
-            i = cuda.threadIdx.x * WIDTH
-            while i < size:
                 for q in range(WIDTH):
                     if i + q < size:
-                        v = tile[(i + q) // CLASSES * (CLASSES | 1) + (i + q) % CLASSES]
-                        if i + WIDTH <= size:
-                            four[q] = v
-                        else:
-                            slopes[start + i + q] = v
-                if i + WIDTH <= size:
-                    copy16(slopes, start + i, four, 0)
-                i += ROWS * WIDTH
+                        kept[k * WIDTH + q] = x[start + i + q]
+        for j in range(KEPT):
+            i = int32((j // WIDTH * ROWS + thread) * WIDTH + j % WIDTH)
+            if i < size:
+                tile[place_of(i)] = kept[j]
         cuda.syncthreads()
-        first += cuda.gridDim.x * ROWS
+        for r in range(EACH):
+            row = first + r * ROWS + thread
+            if row < n:
+                value = one_row(
+                    tile, place_of(int32((r * ROWS + thread) * CLASSES)), target[row],
+                    weight, ignore, scale,
+                )  # fmt: skip
+                sum += value
+                if VALUES:
+                    values[row] = value
+        cuda.syncthreads()
+        if SLOPES:
+            for j in range(KEPT):
+                i = int32((j // WIDTH * ROWS + thread) * WIDTH + j % WIDTH)
+                if i < size:
+                    kept[j] = tile[place_of(i)]
+            for k in range(VECTORS):
+                i = int32((k * ROWS + thread) * WIDTH)
+                if i + WIDTH <= size:
+                    copy16(slopes, start + i, kept, k * WIDTH)
+                else:
+                    for q in range(WIDTH):
+                        if i + q < size:
+                            slopes[start + i + q] = kept[k * WIDTH + q]
+        cuda.syncthreads()
+        first += cuda.gridDim.x * (ROWS * EACH)
     last, sum = fold(sum, part, ticket)
     if last:
         total[0] = real(sum / count[0])
+
+
+def place_of(i):
+    """Where element i of the rows is staged: a row's stride is odd, or threads would meet a bank."""
+    return i + i // CLASSES * (1 - CLASSES % 2)
+
+
+def one_row(tile, row, y, weight, ignore, scale):
+    """The value of the row that begins at tile[row]; puts its slopes in its place."""
+    if y == ignore or y < 0 or y >= CLASSES:
+        for c in range(CLASSES):
+            tile[row + c] = real(0)
+        return real(0)
+    top = tile[row]
+    for c in range(1, CLASSES):
+        top = max(top, tile[row + c])
+    rest = real(0)
+    gap, e_y = tile[row + y] - top, exp_gap(tile[row + y], top)
+    for c in range(CLASSES):
+        e = exp_gap(tile[row + c], top)
+        tile[row + c] = e
+        rest += real(0) if c == y else e
+    own = real(1)
+    if WEIGHTED:
+        own = weight[y]
+    share = own / (rest + e_y) * scale
+    for c in range(CLASSES):
+        tile[row + c] = -rest * share if c == y else tile[row + c] * share
+    return own * (log1p(rest if gap == 0 else rest + e_y - real(1)) - gap)
 
 
 def class_rows(
@@ -149,13 +164,17 @@ def class_rows(
         scale[0] = up / count[0]
     cuda.syncthreads()
     row = int32(cuda.blockIdx.x * TEAMS + cuda.threadIdx.x // TEAM)
-    while row < n:
-        row = as_new(row)
-        y = target[row]
+    # For all lanes of a warp or for none: they exchange numbers.
+    while row - (cuda.threadIdx.x // TEAM if TEAM < 32 else 0) < n:
         begin = int32(int64(row) * classes & (WIDTH - 1))
         start, end = int64(row) * classes - begin, int32(begin + classes)
-        # The target's place in the window, or none.
-        mark = int32(begin + y if y != ignore and 0 <= y and y < classes else -1)
+        mark = int32(-1)  # the target's place in the window
+        if row < n:
+            y = target[row]
+            if y != ignore and 0 <= y and y < classes:
+                mark = int32(begin + y)
+        else:
+            end = int32(0)  # no element
         top = -infinity
         for k in range(VECTORS):
             read(kept, k * WIDTH, x, start, int32((k * TEAM + lane) * WIDTH), begin, end)
@@ -206,7 +225,7 @@ def class_rows(
             gap, e = own_x - top, exp_gap(own_x, top)
             value = own * (log1p(rest if gap == 0 else rest + e - real(1)) - gap)
             share = own / (rest + e) * scale[0]
-        if lane == 0:
+        if lane == 0 and row < n:
             sums[cuda.threadIdx.x // TEAM] += value
             if VALUES:
                 values[row] = value
@@ -233,7 +252,7 @@ def class_rows(
                         four[q] = -rest * share if place + q == mark else slope
                     write(slopes, start, place, four, 0, begin, end)
                     place += TEAM * WIDTH
-        row = int32(row + cuda.gridDim.x * TEAMS)
+        row = as_new(int32(row + cuda.gridDim.x * TEAMS))
     last, sum = fold(sums[cuda.threadIdx.x // TEAM] if lane == 0 else float64(0), part, ticket)
     if last:
         total[0] = real(sum / count[0])
@@ -259,9 +278,7 @@ def write(slopes, start, place, source, j, begin, end):
                 slopes[start + place + q] = source[j + q]
 
 
-def weight_rows(
-    x, t, keep, up, n, classes, count, values, slopes, part, ticket, total
-):
+def weight_rows(x, t, keep, up, n, classes, count, values, slopes, part, ticket, total):
     """Softmax cross-entropy of x (n, C) and the weight of every class in every row, t (n, C).
 
     keep: (n,) bool, False for rows that give 0; the rest as in class_rows, but for the term that is
@@ -315,4 +332,4 @@ def weight_rows(
         total[0] = real(sum / count[0])
 
 
-HELPERS = (read, write)
+HELPERS = (place_of, one_row, read, write)

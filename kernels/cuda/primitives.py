@@ -80,8 +80,6 @@ def fresh(typingctx, pointer, i):
     return types.float64(pointer, i), codegen
 
 
-
-
 @intrinsic
 def as_new(typingctx, i):
     """The int32 i, of which the compiler knows nothing.

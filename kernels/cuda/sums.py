@@ -6,8 +6,8 @@ from .primitives import fresh, take_ticket
 
 EVERYONE = 0xFFFFFFFF  # all 32 lanes of a warp
 
-# Bound anew for each kernel (compiling.py). TEAM: the threads that share a row, a warp or a whole
-# block; wide: the type of a row's sums.
+# Bound anew for each kernel (compiling.py). TEAM: the threads that share a row, a part of a
+# warp or a whole block; wide: the type of a row's sums.
 TEAM = wide = None
 
 
@@ -23,7 +23,7 @@ def warp_reduce(value, largest, lanes):
 
 def team_reduce(value, largest):
     """The same over the threads of a team."""
-    value = warp_reduce(value, largest, 32)
+    value = warp_reduce(value, largest, TEAM if TEAM < 32 else 32)
     if TEAM > 32:
         warps = cuda.shared.array(32, wide)
         cuda.syncthreads()  # whoever still reads those before
