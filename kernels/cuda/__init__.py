@@ -1,119 +1,51 @@
 """What kernels/cpu.py is on the CPU, on a GPU: the same functions for CuPy's arrays.
 
 A call launches kernels on CuPy's current stream and waits for nothing: results are arrays on the
-device, also a loss's total, and a class that is out of range is remembered there until `check`.
+device, a loss's total too, and a class that is out of range is remembered there until `check`.
+
+Same input, same bits: how many blocks there are and what each adds up depends on sizes alone.
 """
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache
 
 import cupy
 import numpy as np
-from numba import cuda, from_dtype
+from numba import from_dtype
 from numba.types import CPointer, UniTuple, float64, int64, uint8, uint32
 
-from . import cross_entropy, pointwise
+from . import cross_entropy, elementwise, launching
 from .compiling import build
+from .launching import BLOCKS, constant, here, launch, plain, scratch, status
 
+WAVE = 528  # blocks of a pointwise loss, at most: four on each of an H200's 132 SMs, all at once
 FEW = 32  # up to so many classes, a thread takes a row
-BLOCKS = 2112  # at most, for rows: sixteen on each of an H200's 132 SMs. By size alone
 # Threads to a row, accesses of 16 bytes that each keeps in registers, and how many more it may keep
-# in shared memory; the first that covers the row. As many threads share an SM as their registers
-# allow: while some reduce, others load, 64 to 128 KB at a time.
+# in shared memory; the first that covers the row.
 LAYOUTS = (
-    (4, 4, 0), (8, 4, 0), (16, 4, 0), (32, 4, 0), (32, 8, 0), (128, 4, 0), (128, 8, 0), (256, 8, 0),
-    (512, 6, 4), (1024, 5, 12),
+    (4, 4, 0), (8, 4, 0), (16, 4, 0), (32, 4, 0), (32, 8, 0), (128, 4, 0), (128, 8, 0),
+    (256, 8, 0), (512, 6, 4), (1024, 5, 12),
 )  # fmt: skip
 SMALLEST = 128  # threads to a block
-WEIGHT_THREADS, WARP_ROW = 256, 1024  # with weights of every class: a warp takes so short a row
+WARP_ROW, THREADS = 1024, 256  # with weights of every class: a warp takes so short a row
 
-_INTEGERS, _DOUBLES, _TICKET, _BOOLS = map(CPointer, (int64, float64, uint32, uint8))
-
-
-# --- launching ----------------------------------------------------------------------------------
-
-
-def pointer(x):
-    """An argument as a kernel takes it: where an array begins, a number as it is."""
-    if isinstance(x, cupy.ndarray):
-        return x.data.ptr
-    return 0 if x is None else x
-
-
-@lru_cache(64)
-def _stream(handle):
-    return cuda.external_stream(handle) if handle else 0
-
-
-def launch(kernel, blocks, threads, *arguments, shared=0):
-    """Launch on CuPy's current stream, with so many bytes of dynamic shared memory."""
-    stream = _stream(cupy.cuda.get_current_stream().ptr)
-    kernel[blocks, threads, stream, shared](*map(pointer, arguments))
-
-
-@lru_cache(64)
-def _scratch(device, stream):
-    """The blocks' sums and the ticket (see sums.fold): a pair to a stream, whose launches queue."""
-    return cupy.empty(2 * BLOCKS), cupy.zeros(1, np.uint32)
-
-
-def scratch():
-    return _scratch(cupy.cuda.Device().id, cupy.cuda.get_current_stream().ptr)
-
-
-@cache
-def _status(device):
-    """(position, class, number of classes) of the first class that was out of range; -1: none."""
-    return cupy.full(3, -1, np.int64)
+_INTEGERS, _DOUBLES, _TICKET, _BYTES = map(CPointer, (int64, float64, uint32, uint8))
 
 
 def check():
     """Raise IndexError if a target's class was out of range since the last check. Waits."""
-    status = _status(cupy.cuda.Device().id)
-    position, found, classes = cupy.asnumpy(status).tolist()
+    found = status(*here())
+    position, wrong, classes = cupy.asnumpy(found).tolist()
     if position >= 0:
-        status.fill(-1)
+        found.fill(-1)
         raise IndexError(
-            f"target: class {found} at position {position} (counted through the flattened target) "
-            f"is out of bounds for {classes} classes; expected 0 to {classes - 1}, or ignore_index"
+            f"target: class {wrong} at position {position} (of the target as one row) is out of "
+            f"bounds for {classes} classes; expected 0 to {classes - 1}, or ignore_index"
         )
 
 
-@lru_cache(64)
-def _constant(device, number):
-    return cupy.full((), number, np.float64)
-
-
-def on_device(count):
-    """A count as a kernel reads it: float64 on the device."""
-    if isinstance(count, cupy.ndarray):
-        return count
-    return _constant(cupy.cuda.Device().id, float(count))
-
-
-def aligned(x):
-    return x.data.ptr % 16 == 0
-
-
-def plain(x):
-    """The array, or a copy, in row order and aligned to 16 bytes; no array as it is."""
-    if not isinstance(x, cupy.ndarray):
-        return x
-    x = cupy.ascontiguousarray(x)
-    return x if aligned(x) else x.copy()
-
-
-def outputs(x, values_like, value, slopes):
-    """The arrays a loss fills: the total, and the values and slopes where they are wanted."""
-    return (
-        cupy.empty((), x.dtype),
-        cupy.empty(values_like, x.dtype) if value else None,
-        cupy.empty(x.shape, x.dtype) if slopes else None,
-    )
-
-
-# --- losses -------------------------------------------------------------------------------------
+# --- pointwise losses ---------------------------------------------------------------------------
 
 
 def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False, count=1.0):
@@ -124,67 +56,75 @@ def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False, count=1
     Returns the sum of the values / count, the values or None, and upstream / count * slope or None.
     """
     x, y = cupy.ascontiguousarray(x), cupy.ascontiguousarray(y)
-    total, values, slopes = outputs(x, x.shape, value, upstream is not None)
-    each = cupy.ascontiguousarray(parameter) if isinstance(parameter, cupy.ndarray) else None
-    kernel, threads = pointwise_kernel(
-        loss.rule, x.dtype, len(parameter) if type(parameter) is tuple else -1, each is not None,
-        value, upstream is not None,
-    )  # fmt: skip
-    n, tile = x.size, threads * pointwise.VECTORS * 16 // x.itemsize
-    tiles = n // tile if all(aligned(a) for a in (x, y, each) if a is not None) else 0
-    blocks = max(1, min(-(-n // (4 * threads)), pointwise.BLOCKS))
-    up = 0.0 if upstream is None else upstream / count
-    parameter = 0.0 if each is not None else parameter
+    varies = isinstance(parameter, cupy.ndarray)
+    each = cupy.ascontiguousarray(parameter) if varies else None
+    numbers = len(parameter) if type(parameter) is tuple else None
+    total, values, slopes = _outputs(x, x.shape, upstream, value)
+    kernel = pointwise_kernel(loss.rule, x.dtype, numbers, varies, value, upstream is not None)
+    n, threads = x.size, elementwise.BLOCK
+    tile = threads * elementwise.VECTORS * 16 // x.itemsize
+    tiles = n // tile if all(map(launching.aligned, (x, y, each))) else 0
     launch(
-        kernel, blocks, threads, x, y, parameter, each, up, count, n, tiles, values, slopes,
-        *scratch(), total,
+        kernel, min(-(-n // (4 * threads)), WAVE), threads, x, y, 0.0 if varies else parameter,
+        each, 0.0 if upstream is None else upstream / count, count, n, tiles, values, slopes,
+        *scratch(*here()), total,
     )  # fmt: skip
     return total, values, slopes
 
 
+def _outputs(x, shape, upstream, value):
+    """Arrays for a loss's total and, where they are wanted, its values and slopes."""
+    return (
+        cupy.empty((), x.dtype),
+        cupy.empty(shape, x.dtype) if value else None,
+        None if upstream is None else cupy.empty(x.shape, x.dtype),
+    )
+
+
 @cache
 def pointwise_kernel(rule, dtype, numbers, varies, value, slopes):
-    """The kernel, and the threads of a block. numbers: how many parameters, -1 for just one."""
-    real = from_dtype(dtype)
-    array = CPointer(real)
-    parameter = real if numbers < 0 else UniTuple(real, numbers)
+    """numbers: how many parameters the rule takes as a tuple; None: one."""
+    real, array = from_dtype(dtype), CPointer(from_dtype(dtype))
+    parameter = real if numbers is None else UniTuple(real, numbers)
     signature = (
         array, array, parameter, array, real, float64, int64, int64, array, array, _DOUBLES,
         _TICKET, array,
     )  # fmt: skip
-    kernel = build(
-        pointwise.pointwise, signature, pointwise.BLOCK, rule, dtype.type, blocks=16 // dtype.itemsize,
-        VARIES=varies,
-        VALUES=value, SLOPES=slopes,
-        parameter_at=pointwise.its_own if varies else pointwise.the_number,
+    return build(
+        elementwise.pointwise, signature, elementwise.BLOCK, 16 // dtype.itemsize, dtype.type, rule,
+        VARIES=varies, VALUES=value, SLOPES=slopes,
+        parameter_at=elementwise.its_own if varies else elementwise.the_number,
     )  # fmt: skip
-    return kernel, pointwise.BLOCK
+
+
+# --- cross-entropy ------------------------------------------------------------------------------
 
 
 def count_classes(target, weight, classes, ignore):
-    """The weight of the targets (n,) int64 that are not ignored, NaN if there are none: 0-d float64.
+    """The weight of the targets (n,) int64 that are not ignored, NaN if there are none; float64.
 
     weight: (C,), or None to count each as 1. The first class out of range is kept for `check`.
     """
-    count = cupy.empty((), np.float64)
-    dtype = np.dtype("float32") if weight is None else weight.dtype
-    kernel = count_kernel(dtype, weight is not None)
-    blocks = max(1, min(-(-target.size // 256), BLOCKS))
+    count, n = cupy.empty((), np.float64), target.size
+    kernel = count_kernel(
+        np.dtype("float32") if weight is None else weight.dtype, weight is not None
+    )
     launch(
-        kernel, blocks, 256, plain(target), plain(weight), ignore, target.size, classes, *scratch(),
-        count, _status(cupy.cuda.Device().id),
+        kernel, min(-(-n // THREADS), BLOCKS), THREADS, plain(target), plain(weight), ignore, n,
+        classes, *scratch(*here()), count, status(*here()),
     )  # fmt: skip
     return count
 
 
 @cache
 def count_kernel(dtype, weighted):
+    """dtype: the weights'."""
     signature = (
         _INTEGERS, CPointer(from_dtype(dtype)), int64, int64, int64, _DOUBLES, _TICKET, _DOUBLES,
         _INTEGERS,
     )  # fmt: skip
     return build(
-        cross_entropy.count_classes, signature, 256, dtype=dtype.type, wide=float64,
+        cross_entropy.count_classes, signature, THREADS, 1, dtype.type, wide=float64,
         WEIGHTED=weighted,
     )  # fmt: skip
 
@@ -195,48 +135,21 @@ def run_classes(loss, x, target, weight, ignore, upstream=None, value=False, cou
     Rows whose class is `ignore` or out of range give 0; `count` is a number or what count_classes
     gave; the rest as in run_pointwise.
     """
-    arguments = plain(target), plain(weight), ignore
     layout = class_layout(x.shape[1], x.itemsize)
     kernel = class_kernel(
         x.dtype, tuple(layout.items()), weight is not None, value, upstream is not None
     )
-    return _run_rows(kernel, layout, x, arguments, upstream, value, count)
-
-
-def run_weights(loss, x, t, keep, upstream=None, value=False, count=1.0):
-    """One pass of cross-entropy over x (n, C) and class weights t (n, C).
-
-    keep: (n,) bool or None, False for rows that give 0; the rest as in run_classes.
-    """
-    team = 32 if x.shape[1] <= WARP_ROW else WEIGHT_THREADS
-    layout = {"threads": WEIGHT_THREADS, "TEAM": team}
-    kernel = weight_kernel(loss.rule, x.dtype, team, keep is not None, value, upstream is not None)
-    return _run_rows(kernel, layout, x, (plain(t), plain(keep)), upstream, value, count)
-
-
-def _run_rows(kernel, layout, x, arguments, upstream, value, count):
-    x = plain(x)
-    (n, classes), threads = x.shape, layout["threads"]
-    total, values, slopes = outputs(x, n, value, upstream is not None)
-    rows = threads // layout["TEAM"] * layout.get("EACH", 1)
-    shared = layout.get("STAGED", 0) * threads * 16
-    blocks = max(1, min(-(-n // rows), BLOCKS))
-    up = 0.0 if upstream is None else upstream
-    launch(
-        kernel, blocks, threads, x, *arguments, up, n, classes, on_device(count), values, slopes,
-        *scratch(), total, shared=shared,
-    )  # fmt: skip
-    return total, values, slopes
+    return _run_rows(kernel, layout, x, (target, weight, ignore), upstream, value, count)
 
 
 def class_layout(classes, itemsize):
-    """How a row is kept on the chip while it is read once: constants of the kernel, by its size."""
+    """How a row is kept on the chip while it is read once: the kernel's constants."""
     width = 16 // itemsize
     if 0 < classes <= FEW:
-        each, threads = max(1, 8 * width // classes), cross_entropy.ROWS  # 8 to 25 KB
+        each = max(1, 8 * width // classes)  # 8 to 25 KB in a block's shared memory
         return {
-            "threads": threads, "TEAM": 1, "CLASSES": classes, "EACH": each,
-            "VECTORS": -(-each * classes // width), "TILE": threads * each * (classes | 1),
+            "threads": SMALLEST, "TEAM": 1, "CLASSES": classes, "EACH": each,
+            "VECTORS": -(-each * classes // width), "TILE": SMALLEST * each * (classes | 1),
         }  # fmt: skip
     # A row that begins between two places of 16 bytes may reach into one place more.
     places = -(-classes // width) + (classes % width > 0)
@@ -254,48 +167,62 @@ def class_layout(classes, itemsize):
 
 @cache
 def class_kernel(dtype, layout, weighted, value, slopes):
-    """The kernel for such a layout, a hashable one."""
-    real, options = CPointer(from_dtype(dtype)), dict(layout)
-    few, threads = "CLASSES" in options, options.pop("threads")
-    # So many threads leave each 64 registers or, with a larger share of a row, 80; no spills.
-    resident = (768 if few or options["VECTORS"] == 8 else 1024) * 4 // dtype.itemsize
+    """layout: the items of what class_layout gave."""
+    real, constants = CPointer(from_dtype(dtype)), dict(layout)
+    threads, few = constants.pop("threads"), "CLASSES" in constants
     signature = (
         real, _INTEGERS, real, int64, float64, int64, int64, _DOUBLES, real, real, _DOUBLES,
         _TICKET, real,
     )  # fmt: skip
+    # So many threads on an SM leave each 64 registers or, with more of a row, 80: nothing spills,
+    # and while some reduce, others load.
+    resident = (768 if few or constants["VECTORS"] == 8 else 1024) * 4 // dtype.itemsize
     kernel = build(
-        cross_entropy.few_classes if few else cross_entropy.class_rows, signature,
-        threads, dtype=dtype.type, blocks=max(1, resident // threads), WEIGHTED=weighted, VALUES=value, SLOPES=slopes,
-        **options,
+        cross_entropy.few_classes if few else cross_entropy.class_rows, signature, threads,
+        max(1, resident // threads), dtype.type, WEIGHTED=weighted, VALUES=value, SLOPES=slopes,
+        **constants,
     )  # fmt: skip
-    shared = options.get("STAGED", 0) * threads * 16
+    shared = constants.get("STAGED", 0) * threads * 16
     if shared > 48 * 1024:
-        _allow_shared(kernel, shared)
+        launching.allow_shared(kernel, shared)
     return kernel
 
 
-def _allow_shared(kernel, size):
-    """More than 48 KiB of a block's shared memory has to be asked for, once for each kernel."""
-    from cuda.bindings import driver
+def run_weights(loss, x, t, keep, upstream=None, value=False, count=1.0):
+    """One pass of cross-entropy over x (n, C) and class weights t (n, C).
 
-    (compiled,) = kernel.overloads.values()
-    attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-    handle = compiled._codelibrary.get_cufunc().handle
-    (error,) = driver.cuKernelSetAttribute(attribute, size, handle, cupy.cuda.Device().id)
-    if error != driver.CUresult.CUDA_SUCCESS:
-        raise RuntimeError(f"cross_entropy: this GPU has no {size} bytes of shared memory: {error}")
+    keep: (n,) bool or None, False for rows that give 0; the rest as in run_classes.
+    """
+    team = 32 if x.shape[1] <= WARP_ROW else THREADS
+    kernel = weight_kernel(loss.rule, x.dtype, team, keep is not None, value, upstream is not None)
+    layout = {"threads": THREADS, "TEAM": team}
+    return _run_rows(kernel, layout, x, (t, keep), upstream, value, count)
 
 
 @cache
 def weight_kernel(rule, dtype, team, keep, value, slopes):
+    """keep: whether rows may be left out."""
     real = CPointer(from_dtype(dtype))
     signature = (
-        real, real, _BOOLS, float64, int64, int64, _DOUBLES, real, real, _DOUBLES, _TICKET, real
+        real, real, _BYTES, float64, int64, int64, _DOUBLES, real, real, _DOUBLES, _TICKET, real
     )  # fmt: skip
     return build(
-        cross_entropy.weight_rows, signature, WEIGHT_THREADS, rule, dtype.type, wide=float64, TEAM=team,
+        cross_entropy.weight_rows, signature, THREADS, 1, dtype.type, rule, wide=float64, TEAM=team,
         KEEP=keep, VALUES=value, SLOPES=slopes,
     )  # fmt: skip
+
+
+def _run_rows(kernel, layout, x, arguments, upstream, value, count):
+    x, n, threads = plain(x), len(x), layout["threads"]
+    total, values, slopes = _outputs(x, n, upstream, value)
+    rows = threads // layout["TEAM"] * layout.get("EACH", 1)
+    count = count if isinstance(count, cupy.ndarray) else constant(*here(), float(count))
+    launch(
+        kernel, min(-(-n // rows), BLOCKS), threads, x, *map(plain, arguments),
+        0.0 if upstream is None else upstream, n, x.shape[1], count, values, slopes,
+        *scratch(*here()), total, shared=layout.get("STAGED", 0) * threads * 16,
+    )  # fmt: skip
+    return total, values, slopes
 
 
 # --- other loops --------------------------------------------------------------------------------
@@ -303,28 +230,27 @@ def weight_kernel(rule, dtype, team, keep, value, slopes):
 
 def run_zero_below(g, out):
     """g where out > 0 or NaN, else 0: the slope of a ReLU whose results were out."""
-    g, slopes = cupy.ascontiguousarray(g), cupy.empty(g.shape, g.dtype)
-    _map(pointwise.zero_below, g.dtype, g.size, "xxx", g, cupy.ascontiguousarray(out), slopes)
+    g, out, slopes = cupy.ascontiguousarray(g), cupy.ascontiguousarray(out), cupy.empty_like(g)
+    _run(elementwise.zero_below, g.dtype, g.size, "xxx", g, out, slopes)
     return slopes
 
 
 def run_erf(x):
     """The error function of an array of any shape."""
-    x, out = cupy.ascontiguousarray(x), cupy.empty(x.shape, x.dtype)
-    _map(pointwise.erf, x.dtype, x.size, "xx", x, out)
+    x = cupy.ascontiguousarray(x)
+    out = cupy.empty_like(x)
+    _run(elementwise.erf, x.dtype, x.size, "xx", x, out)
     return out
 
 
 def bind_update(rule, p, states):
     """A function step(g, h) that updates p and its states (contiguous, or None) in place."""
     present = tuple(state is not None for state in states)
-    zero = cupy.empty(0, p.dtype)
-    states = [zero if state is None else state for state in states]
 
     def step(g, h):
         whole = cupy.ascontiguousarray(p)
-        _map(
-            pointwise.update, p.dtype, p.size, f"xxxxx{len(h)}", whole, cupy.ascontiguousarray(g),
+        _run(
+            elementwise.update, p.dtype, p.size, f"xxxxx{len(h)}", whole, cupy.ascontiguousarray(g),
             *states, tuple(map(float, h)), rule=rule, present=present,
         )  # fmt: skip
         if whole is not p:
@@ -336,32 +262,30 @@ def bind_update(rule, p, states):
 def add_at(out, index, values):
     """out[index] += values, repeated positions added one after the other: the same bits every time.
 
-    out: contiguous floats. CuPy's own is as quick as its atomic additions, and as unordered.
+    out: contiguous floats. CuPy adds by atomic operations, which come in any order.
     """
     places = cupy.arange(out.size).reshape(out.shape)[index]
     values = cupy.ascontiguousarray(cupy.broadcast_to(values, places.shape), out.dtype)
     places = places.ravel()
     order = cupy.argsort(places)  # stable
     starts = cupy.searchsorted(places[order], cupy.arange(out.size + 1))
-    _map(pointwise.add_runs, out.dtype, out.size, "xiix", values, order, starts, out)
+    _run(elementwise.add_runs, out.dtype, out.size, "xiix", values, order, starts, out)
 
 
-def _map(kernel, dtype, n, kinds, *arguments, rule=None, present=(False, False, False)):
-    """Run a kernel of pointwise.py over n elements.
-
-    kinds: of the arguments, a letter each: x an array of the dtype, i of int64, or the length of a
-    tuple of float64.
-    """
-    built = _map_kernel(kernel, dtype, kinds, rule, present)
-    blocks = max(1, min(-(-n // pointwise.BLOCK), BLOCKS))
-    launch(built, blocks, pointwise.BLOCK, *arguments, n)
+def _run(loop, dtype, n, kinds, *arguments, rule=None, present=(False, False, False)):
+    """Run a loop of elementwise.py over n elements; the rest as in loop_kernel."""
+    kernel = loop_kernel(loop, dtype, kinds, rule, present)
+    threads = elementwise.BLOCK
+    launch(kernel, min(-(-n // threads), BLOCKS), threads, *arguments, n)
 
 
 @cache
-def _map_kernel(kernel, dtype, kinds, rule, present):
-    types = {"x": CPointer(from_dtype(np.dtype(dtype))), "i": _INTEGERS}
+def loop_kernel(loop, dtype, kinds, rule, present):
+    """kinds: of the arguments, a letter each: x an array of the dtype, i of int64, or the length of
+    a tuple of float64. present: which states an optimizer has."""
+    types = {"x": CPointer(from_dtype(dtype)), "i": _INTEGERS}
     signature = [types.get(kind) or UniTuple(float64, int(kind)) for kind in kinds]
     return build(
-        kernel, (*signature, int64), pointwise.BLOCK, rule, dtype.type,
+        loop, (*signature, int64), elementwise.BLOCK, 1, dtype.type, rule,
         **dict(zip("ABC", present, strict=True)),
     )  # fmt: skip

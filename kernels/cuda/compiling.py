@@ -53,26 +53,25 @@ def functions(real):
 
 
 @cache
-def build(kernel, signature, threads, rule=None, dtype=np.float32, blocks=1, **constants):
-    """`kernel` compiled with a rule, a float type and constants, from the disk cache where possible.
+def build(kernel, signature, threads, blocks, dtype, rule=None, **constants):
+    """`kernel` compiled with a float type, a rule and constants, from disk where possible.
 
-    signature: of its arguments; threads: to a block, of which at least `blocks` shall fit on a
-    processor (so registers are limited).
+    signature: of its arguments; threads: to a block, of which at least `blocks` shall fit on an SM
+    (which limits registers).
 
     As with the CPU's loops (kernels/compiling.py), the code of a kernel and of its helpers is bound
-    to globals of its own, which are no part of the disk cache's key: the name tells them apart.
+    to globals of its own, which are no part of the disk cache's key: its name tells what they are.
     """
-    math_of = functions(dtype)
-    scope = vars(sums) | vars(cross_entropy) | kernel.__globals__
-    kind = from_dtype(np.dtype(dtype))
-    scope |= dict(
-        real=dtype, kind=kind, wide=kind, infinity=dtype(np.inf), BLOCK=threads, TEAM=threads,
-        WIDTH=128 // kind.bitwidth,
-    )  # fmt: skip
-    scope |= {k: device(v) if isinstance(v, FunctionType) else v for k, v in constants.items()}
-    scope["TEAMS"] = threads // scope["TEAM"]
-    scope["KEPT"] = (scope.get("VECTORS") or 0) * scope["WIDTH"]
-    scope |= {name: getattr(math_of, name) for name in ("exp", "exp_gap", "log1p")}
+    math_of, kind = functions(dtype), from_dtype(np.dtype(dtype))
+    width = 128 // kind.bitwidth
+    scope = {
+        **vars(sums), **vars(cross_entropy), **kernel.__globals__,
+        "real": dtype, "kind": kind, "wide": kind, "infinity": dtype(np.inf), "WIDTH": width,
+        "exp": math_of.exp, "exp_gap": math_of.exp_gap, "log1p": math_of.log1p,
+        "BLOCK": threads, "TEAM": threads,
+        **{k: device(v) if isinstance(v, FunctionType) else v for k, v in constants.items()},
+    }  # fmt: skip
+    scope |= {"TEAMS": threads // scope["TEAM"], "KEPT": (scope.get("VECTORS") or 0) * width}
     if rule is not None:
         scope["point"] = device(rule(dtype, math_of))
     for helper in HELPERS:
@@ -80,7 +79,7 @@ def build(kernel, signature, threads, rule=None, dtype=np.float32, blocks=1, **c
     function = FunctionType(kernel.__code__, scope, kernel.__name__)
     owner = "" if rule is None else f"{rule.__module__.rpartition('.')[2]}-{rule.__name__}"
     options = "-".join(f"{k}={getattr(v, '__name__', v)}" for k, v in sorted(constants.items()))
-    name = [kernel.__name__, owner, np.dtype(dtype).name, options, str(threads), _SOURCE]
+    name = kernel.__name__, owner, str(kind), options, str(threads), str(blocks), _SOURCE
     function.__qualname__ = ".".join(name)
     function.__module__ = kernel.__module__
     return cuda.jit(signature, cache=True, launch_bounds=(threads, blocks))(function)

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy's kernels: one for each way to keep a row on the chip while it is read once.
+"""Softmax cross-entropy's kernels, which keep a row on the chip while they read it once.
 
 A row's numbers: top, its largest logit; rest, the sum of e^(x - top) without one term, so that
 log(1 + rest) and a slope -rest / s keep their digits however sure the row is (see kernels/cpu.py).
@@ -9,12 +9,10 @@ from numba import cuda, float64, int32, int64
 from .primitives import as_new, copy16, fresh
 from .sums import fold, team_reduce
 
-ROWS = 128  # threads to a block, where a thread takes a row
-
 # Bound anew for each build (compiling.py). WIDTH: elements in 16 bytes. TEAM: threads that share a
-# row, TEAMS of them in a block; each keeps VECTORS x 16 bytes of it in registers, KEPT elements, and
-# STAGED x 16 bytes in shared memory, and reads what is BEYOND twice. CLASSES: how many, where that is
-# a constant; EACH: rows that a thread then takes, TILE elements in all. WEIGHTED, VALUES, SLOPES:
+# row, TEAMS of them in a block; each keeps VECTORS x 16 bytes in registers (KEPT elements) and
+# STAGED x 16 bytes in shared memory, and reads what is BEYOND twice. CLASSES: how many, if that is
+# constant; EACH: rows that a thread then takes, TILE elements in all. WEIGHTED, VALUES, SLOPES:
 # whether classes have weights, and which outputs there are; KEEP: whether rows may be left out.
 point = exp = exp_gap = log1p = real = kind = infinity = None
 BLOCK = WIDTH = KEPT = TILE = TEAM = TEAMS = VECTORS = STAGED = BEYOND = CLASSES = EACH = None
@@ -57,7 +55,7 @@ def count_classes(target, weight, ignore, n, classes, part, ticket, count, statu
 def few_classes(
     x, target, weight, ignore, up, n, classes, count, values, slopes, part, ticket, total
 ):
-    """class_rows for a few classes: a thread to a row, ROWS * EACH of which are staged at a time.
+    """class_rows for a few classes: a thread to a row, BLOCK * EACH of which are staged at a time.
 
     Whatever the number of classes, so many rows begin at a multiple of 16 bytes.
     """
@@ -65,12 +63,12 @@ def few_classes(
     kept = cuda.local.array(KEPT, kind)
     scale = real(up / count[0])
     sum = float64(0)
-    first = int64(cuda.blockIdx.x * (ROWS * EACH))
+    first = int64(cuda.blockIdx.x * (BLOCK * EACH))
     while first < n:
         thread = as_new(cuda.threadIdx.x)
-        start, size = first * CLASSES, int32(min(ROWS * EACH, n - first) * CLASSES)
+        start, size = first * CLASSES, int32(min(BLOCK * EACH, n - first) * CLASSES)
         for k in range(VECTORS):
-            i = int32((k * ROWS + thread) * WIDTH)
+            i = int32((k * BLOCK + thread) * WIDTH)
             if i + WIDTH <= size:
                 copy16(kept, k * WIDTH, x, start + i)
             else:
@@ -78,15 +76,15 @@ def few_classes(
                     if i + q < size:
                         kept[k * WIDTH + q] = x[start + i + q]
         for j in range(KEPT):
-            i = int32((j // WIDTH * ROWS + thread) * WIDTH + j % WIDTH)
+            i = int32((j // WIDTH * BLOCK + thread) * WIDTH + j % WIDTH)
             if i < size:
                 tile[place_of(i)] = kept[j]
         cuda.syncthreads()
         for r in range(EACH):
-            row = first + r * ROWS + thread
+            row = first + r * BLOCK + thread
             if row < n:
                 value = one_row(
-                    tile, place_of(int32((r * ROWS + thread) * CLASSES)), target[row],
+                    tile, place_of(int32((r * BLOCK + thread) * CLASSES)), target[row],
                     weight, ignore, scale,
                 )  # fmt: skip
                 sum += value
@@ -95,11 +93,11 @@ def few_classes(
         cuda.syncthreads()
         if SLOPES:
             for j in range(KEPT):
-                i = int32((j // WIDTH * ROWS + thread) * WIDTH + j % WIDTH)
+                i = int32((j // WIDTH * BLOCK + thread) * WIDTH + j % WIDTH)
                 if i < size:
                     kept[j] = tile[place_of(i)]
             for k in range(VECTORS):
-                i = int32((k * ROWS + thread) * WIDTH)
+                i = int32((k * BLOCK + thread) * WIDTH)
                 if i + WIDTH <= size:
                     copy16(slopes, start + i, kept, k * WIDTH)
                 else:
@@ -107,14 +105,14 @@ def few_classes(
                         if i + q < size:
                             slopes[start + i + q] = kept[k * WIDTH + q]
         cuda.syncthreads()
-        first += cuda.gridDim.x * (ROWS * EACH)
+        first += cuda.gridDim.x * (BLOCK * EACH)
     last, sum = fold(sum, part, ticket)
     if last:
         total[0] = real(sum / count[0])
 
 
 def place_of(i):
-    """Where element i of the rows is staged: a row's stride is odd, or threads would meet a bank."""
+    """Where element i of the rows is staged: strides are odd, or threads would share a bank."""
     return i + i // CLASSES * (1 - CLASSES % 2)
 
 
@@ -171,7 +169,7 @@ def class_rows(
         mark = int32(-1)  # the target's place in the window
         if row < n:
             y = target[row]
-            if y != ignore and 0 <= y and y < classes:
+            if y != ignore and y >= 0 and y < classes:
                 mark = int32(begin + y)
         else:
             end = int32(0)  # no element

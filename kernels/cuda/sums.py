@@ -12,7 +12,7 @@ TEAM = wide = None
 
 
 def warp_reduce(value, largest, lanes):
-    """The largest value, or else the sum, over each `lanes` of a warp, known to all: half on half."""
+    """The largest value, or else the sum, over each `lanes` of a warp, known to all of them."""
     offset = lanes // 2
     while offset > 0:
         other = cuda.shfl_xor_sync(EVERYONE, value, offset)

@@ -2,8 +2,8 @@
 
 python tests/cuda/codegen.py --write    make the table anew (tests/cuda/sm_90.md)
 
-Needs numba-cuda with NVVM and nvJitLink, in the versions of tests/cuda/requirements.txt: others count
-registers otherwise.
+Needs numba-cuda with NVVM and nvJitLink in the versions of tests/cuda/requirements.txt, for others
+may use other registers.
 """
 
 import re
@@ -40,33 +40,33 @@ def without_a_gpu():
         return lambda function: (function, signature[0], options["launch_bounds"])
 
     compiling.cuda = SimpleNamespace(jit=jit)
-    device._allow_shared = lambda kernel, size: None
+    device.launching.allow_shared = lambda kernel, size: None
     return device
 
 
 def kernels(device):
     """(name, kernel, bytes that a thread asks for before the first use, dynamic shared memory)."""
     from minigrad.kernels import LOSSES, optimizers
-    from minigrad.kernels.cuda import pointwise
+    from minigrad.kernels.cuda import elementwise
     from minigrad.nn import functional
 
     losses = {name: loss.rule for name, loss in LOSSES.items() if name != "cross_entropy"}
     losses["huber (derived)"] = functional.HUBER.rule
     for dtype in (F4, F8):
-        ahead = 2 * pointwise.VECTORS * 16
+        ahead = 2 * elementwise.VECTORS * 16
         for name, rule in losses.items():
-            numbers = (rule, dtype, -1, False, False, True)
-            yield f"{name} {dtype}", device.pointwise_kernel(*numbers)[0], ahead, 0
-    weighted = (losses["bce_with_logits"], F4, -1, True, True, True)
+            numbers = (rule, dtype, None, False, False, True)
+            yield f"{name} {dtype}", device.pointwise_kernel(*numbers), ahead, 0
+    weighted = (losses["bce_with_logits"], F4, None, True, True, True)
     yield (
         "bce_with_logits, weights, values",
-        device.pointwise_kernel(*weighted)[0],
+        device.pointwise_kernel(*weighted),
         ahead * 3 // 2,
         0,
     )
     yield (
         "mse, forward",
-        device.pointwise_kernel(losses["mse"], F4, -1, False, False, False)[0],
+        device.pointwise_kernel(losses["mse"], F4, None, False, False, False),
         ahead,
         0,
     )
@@ -93,12 +93,12 @@ def kernels(device):
         (optimizers.sgd, 5, (True, False, False)), (optimizers.adam, 7, (True, True, False)),
         (optimizers.rmsprop, 6, (True, True, True)),
     ):  # fmt: skip
-        kernel = device._map_kernel(pointwise.update, F4, f"xxxxx{numbers}", rule, present)
+        kernel = device.loop_kernel(elementwise.update, F4, f"xxxxx{numbers}", rule, present)
         yield rule.__name__, kernel, None, 0
     for kernel, kinds in (
-        (pointwise.zero_below, "xxx"), (pointwise.erf, "xx"), (pointwise.add_runs, "xiix")
+        (elementwise.zero_below, "xxx"), (elementwise.erf, "xx"), (elementwise.add_runs, "xiix")
     ):  # fmt: skip
-        yield kernel.__name__, device._map_kernel(kernel, F4, kinds, None, (False,) * 3), None, 0
+        yield kernel.__name__, device.loop_kernel(kernel, F4, kinds, None, (False,) * 3), None, 0
 
 
 def measure(kernel, ahead, shared):

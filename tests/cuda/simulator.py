@@ -1,7 +1,7 @@
 """The CUDA simulator, completed: what a GPU does in a warp, and what it forbids.
 
 Numba's simulator runs a kernel's threads as Python threads, block by block. It lacks the operations
-of a warp and everything written as PTX, lets negative indices wrap around, and runs blocks in order.
+of a warp and what is written as PTX, lets negative indices wrap around, and runs blocks in order.
 Here NumPy's arrays stand for CuPy's: importing this module makes minigrad.kernels.cuda run on them.
 Needs NUMBA_ENABLE_CUDASIM=1 before Numba is imported.
 """
@@ -87,7 +87,7 @@ primitives = ModuleType("minigrad.kernels.cuda.primitives")
 
 def copy16(to, i, source, j):
     width = 16 // np.dtype(source.dtype).itemsize
-    assert i % width == 0 and j % width == 0, "16 bytes at a place that is no multiple of 16"
+    assert i % width == j % width == 0, "16 bytes at a place that is no multiple of 16"
     for k in range(width):
         to[i + k] = source[j + k]
 
@@ -123,13 +123,12 @@ cupy.cuda = SimpleNamespace(
 )
 sys.modules["cupy"] = cupy
 
-import minigrad.kernels.cuda as device  # noqa: E402
-from minigrad.kernels.cuda import compiling  # noqa: E402
+from minigrad.kernels.cuda import compiling, launching  # noqa: E402
 
 compiling.device = lambda function: function  # the simulator would take 5 µs a call
 compiling.math = SimpleNamespace(exp=np.exp, log=np.log, log1p=np.log1p)  # Python's raise errors
-device.pointer = lambda x: (
+launching.pointer = lambda x: (
     np.require(x, None, "W").reshape(-1) if isinstance(x, np.ndarray) else 0 if x is None else x
 )
-device.aligned = lambda x: x.ctypes.data % 16 == 0
+launching.aligned = lambda x: x is None or x.ctypes.data % 16 == 0
 compiling.cuda = SimpleNamespace(jit=lambda signature, **options: cuda.jit(signature))

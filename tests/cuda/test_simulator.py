@@ -14,10 +14,10 @@ if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
     pytest.skip("needs NUMBA_ENABLE_CUDASIM=1 from the start", allow_module_level=True)
 
 import simulator
-from simulator import device
 
 from minigrad.kernels import LOSSES, optimizers
-from minigrad.kernels.cuda import compiling, cross_entropy, pointwise
+from minigrad.kernels import cuda as device
+from minigrad.kernels.cuda import compiling, elementwise, launching
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}  # of results of size 1
 POINTWISE = [name for name in LOSSES if name != "cross_entropy"]
@@ -27,20 +27,17 @@ dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Small blocks and few of them, so that a few hundred elements reach every loop."""
-    monkeypatch.setattr(pointwise, "BLOCK", 32)
-    monkeypatch.setattr(pointwise, "BLOCKS", 3)
-    monkeypatch.setattr(cross_entropy, "ROWS", 32)
-    monkeypatch.setattr(device, "BLOCKS", 3)
-    monkeypatch.setattr(device, "SMALLEST", 64)
-    monkeypatch.setattr(device, "FEW", 6)
+    monkeypatch.setattr(elementwise, "BLOCK", 32)
+    for name, small in {"WAVE": 3, "BLOCKS": 3, "SMALLEST": 64, "FEW": 6, "THREADS": 64}.items():
+        monkeypatch.setattr(device, name, small)
     for cached in (
         device.pointwise_kernel, device.class_kernel, device.weight_kernel, device.count_kernel,
-        device._map_kernel, compiling.build,
+        device.loop_kernel, compiling.build,
     ):  # fmt: skip
         cached.cache_clear()
-    device._status(0).fill(-1)
+    launching.status(0, 0).fill(-1)
     yield
-    assert device.scratch()[1][0] == 0, "the ticket is not back at 0"
+    assert launching.scratch(0, 0)[1][0] == 0, "the ticket is not back at 0"
 
 
 def layout(team, vectors, staged=0, beyond=False):
@@ -87,7 +84,7 @@ def test_pointwise(name, n, dtype):
     up, count = 0.37, n or np.nan
     (parameter,) = extra or (0.0,)
     total, values, slopes = device.run_pointwise(loss, x, y, parameter, up, True, count)
-    assert total.shape == () and total.dtype == dtype
+    assert (total.shape, total.dtype) == ((), dtype)
     close(values, value, dtype, 100)
     close(slopes, slope * up / count, dtype, 1 / (n or 1))
     close(total, value.sum() / count, dtype)
@@ -295,7 +292,7 @@ def test_a_class_out_of_range_is_told_later():
     target[[31, 17]] = 5, -3
     target[3] = -100
     count = device.count_classes(target, None, 5, -100)
-    total, values, slopes = device.run_classes(
+    _, values, slopes = device.run_classes(
         LOSSES["cross_entropy"], x, target, None, -100, 1.0, True, count
     )
     assert not values[[3, 17, 31]].any()
@@ -310,7 +307,6 @@ def test_a_class_out_of_range_is_told_later():
 @pytest.mark.parametrize("classes", [1, 2, 31, 33, 70])
 @pytest.mark.parametrize("team", [32, 64])
 def test_weights_of_every_class(classes, team, dtype, monkeypatch):
-    monkeypatch.setattr(device, "WEIGHT_THREADS", 64)
     monkeypatch.setattr(device, "WARP_ROW", 1024 if team == 32 else 0)
     random = np.random.default_rng(classes)
     x = (random.standard_normal((5, classes)) * 4).astype(dtype)

@@ -4,12 +4,11 @@ import math
 
 from numba import cuda, float64
 
-from .sums import fold
 from .primitives import copy16
+from .sums import fold
 
 BLOCK = 256  # threads
 VECTORS = 4  # accesses of 16 bytes to each operand before the first use: 160 KB in flight on an SM
-BLOCKS = 528  # at most: four on each of an H200's 132 SMs. By size alone, or bits would differ
 
 # Bound anew for each rule and float type (compiling.py). WIDTH: elements in 16 bytes; KEPT: in
 # VECTORS times that; VARIES, VALUES, SLOPES: whether there is a parameter per element, and which
@@ -20,8 +19,8 @@ point = real = kind = parameter_at = WIDTH = KEPT = VARIES = VALUES = SLOPES = A
 def pointwise(x, y, parameter, each, up, count, n, tiles, values, slopes, part, ticket, total):
     """One pass over x and y (n,): values and slopes * up where wanted, and their sum / count.
 
-    parameter: a number or a tuple of them, or else each (n,), one per element. tiles: how many whole
-    tiles may be read in accesses of 16 bytes, 0 where an array does not begin at a multiple of 16.
+    parameter: a number or a tuple of them, or else each (n,), one per element. tiles: how many to
+    read in accesses of 16 bytes, 0 if an array does not begin at a multiple of 16.
     """
     xs = cuda.local.array(KEPT, kind)
     ys = cuda.local.array(KEPT, kind)
