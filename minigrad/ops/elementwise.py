@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..kernels import cpu
+from ..kernels import backend
 from .op import op
 
 
@@ -15,7 +15,7 @@ def _zero(g):
 def _scaled(x, alpha):
     if not isinstance(alpha, (int, float)):
         raise TypeError(f"alpha: expected a number, got {type(alpha).__name__}")
-    if isinstance(alpha, float) and isinstance(x, np.ndarray) and x.dtype.kind != "f":
+    if isinstance(alpha, float) and hasattr(x, "dtype") and x.dtype.kind != "f":
         raise RuntimeError(f"alpha: expected an integer for integer tensors, got {alpha}")
     return x * alpha
 
@@ -318,7 +318,7 @@ def where(condition, input, other):
 @op(lambda g, out: zero_below(g, out), None)
 def zero_below(input, out):
     """input, but 0 where `out` (of the same shape and dtype) is not above 0; NaN is above."""
-    return cpu.run_zero_below(input, out)
+    return backend(input).run_zero_below(input, out)
 
 
 @op(_zero, promote="number")
