@@ -72,8 +72,8 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False) -> Tensor:
 
     What is on a GPU, of any library with `__cuda_array_interface__`, stays there unless `device`
     says otherwise; other data go to the default device. Without a dtype, Python floats become
-    float32, ints int64, bools bool, and arrays keep theirs. Raises TypeError for strings and dtypes unknown here, RuntimeError for other objects, ValueError
-    for ragged sequences.
+    float32, ints int64, bools bool, and arrays keep theirs. Raises TypeError for strings and dtypes
+    unknown here, RuntimeError for other objects, ValueError for ragged sequences.
     """
     return _finish(_array_of(data, dtype, True), device, requires_grad)
 
@@ -127,11 +127,11 @@ def _number(**arguments):
             raise TypeError(f"{name}: expected a number, got {type(x).__name__}")
 
 
-def like(input):
-    """The Tensor whose shape and dtype are asked for; TypeError if it is none."""
+def like(input, dtype, device) -> dict:
+    """The dtype and the device of a Tensor unless others are given; TypeError if it is none."""
     if not isinstance(input, Tensor):
         raise TypeError(f"input: expected a Tensor, got {type(input).__name__}")
-    return input
+    return {"dtype": dtype or input.dtype, "device": input.device if device is None else device}
 
 
 def zeros(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -160,8 +160,8 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> T
 
 def full_like(input, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`fill_value` in the shape and dtype of `input`, on its device."""
-    options = {"dtype": dtype or like(input).dtype, "device": device or input.device}
-    return full(like(input).shape, fill_value, requires_grad=requires_grad, **options)
+    options = like(input, dtype, device)
+    return full(input.shape, fill_value, requires_grad=requires_grad, **options)
 
 
 def zeros_like(input, **options) -> Tensor:
@@ -176,8 +176,8 @@ def ones_like(input, **options) -> Tensor:
 
 def empty_like(input, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Memory in the shape and dtype of `input`, on its device, whatever it holds."""
-    options = {"dtype": dtype or like(input).dtype, "device": device or input.device}
-    return empty(like(input).shape, requires_grad=requires_grad, **options)
+    options = like(input, dtype, device)
+    return empty(input.shape, requires_grad=requires_grad, **options)
 
 
 def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:

@@ -106,13 +106,13 @@ def randperm(n, *, generator=None, dtype=None, device=None) -> Tensor:
 
 def rand_like(input, *, dtype=None, device=None, **options) -> Tensor:
     """Uniform on [0, 1), in the shape and dtype of `input`, on its device; options as in rand."""
-    options |= {"dtype": dtype or like(input).dtype, "device": device or input.device}
+    options |= like(input, dtype, device)
     return rand(input.shape, **options)
 
 
 def randn_like(input, *, dtype=None, device=None, **options) -> Tensor:
     """Standard normal, in the shape and dtype of `input`, on its device; options as in randn."""
-    options |= {"dtype": dtype or like(input).dtype, "device": device or input.device}
+    options |= like(input, dtype, device)
     return randn(input.shape, **options)
 
 

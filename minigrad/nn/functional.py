@@ -16,7 +16,7 @@ from ..ops import elementwise, linalg, op, reduce
 from ..random import stream
 from ..scalar import rules
 from ..tape import raw, refuse, run
-from ..tensor import FUNCTIONS, Tensor, _public, apply, is_grad_enabled
+from ..tensor import FUNCTIONS, Tensor, _on_one_device, _public, apply, is_grad_enabled
 
 relu, sigmoid, tanh, softmax, log_softmax = (
     FUNCTIONS[name] for name in ("relu", "sigmoid", "tanh", "softmax", "log_softmax")
@@ -298,6 +298,8 @@ def _pointwise(op, input, target, parameter, reduction, same_shape=False):
     """Check, broadcast and promote as PyTorch, then run the kernel."""
     if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
         _check_tensors(input=input, target=target)
+    if type(input.array) is not type(target.array):
+        input, target = _on_one_device((input, target))
     if input.array.shape != target.array.shape:
         if same_shape:
             raise ValueError(
@@ -641,6 +643,9 @@ def _check_cross_entropy(input, target, weight, ignore_index, label_smoothing=0.
         raise ValueError(f"ignore_index: expected an integer of 64 bits, got {ignore_index}")
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    for x in (target,) if weight is None else (target, weight):
+        if isinstance(x, Tensor) and type(x.array) is not type(input.array):
+            _on_one_device((input, x))
     shape, given, kind = input.array.shape, target.array.shape, target.array.dtype.kind
     if input.array.dtype.kind != "f":
         raise RuntimeError(f"input: expected floating point logits, got {input.dtype}")
@@ -764,4 +769,5 @@ def nll_loss(
     values = FUNCTIONS["where"](Tensor.wrap(keep), picked, 0.0)
     if reduction == "none":
         return values.reshape(rows)
-    return values.sum() if reduction == "sum" else values.sum() / count
+    total = values.sum()
+    return total if reduction == "sum" else (total / count).to(total.dtype)  # float64 on a GPU
