@@ -753,19 +753,15 @@ def _on_one_device(inputs):
     use, for a number alone may live elsewhere.
     """
     arrays = [getattr(x, "array", x) for x in inputs]
-    apart = [isinstance(a, np.ndarray) for a in arrays]
-    if not any(apart) or not any(map(on_gpu, arrays)):
+    on_cpu = [isinstance(a, np.ndarray) for a in arrays]
+    if not any(on_cpu) or not any(map(on_gpu, arrays)):
         return None
-    if any(a.ndim for a, host in zip(arrays, apart, strict=True) if host):
+    if any(host and a.ndim for a, host in zip(arrays, on_cpu, strict=True)):
         raise RuntimeError(
             "Expected all tensors to be on the same device, but found at least two devices, "
             f"{CUDA} and cpu!"
         )
-    tensors = [
-        x if isinstance(x, Tensor) or not host else Tensor(x)
-        for x, host in zip(inputs, apart, strict=True)
-    ]
-    return [x.to(CUDA) if host else x for x, host in zip(tensors, apart, strict=True)]
+    return [_constant(x).to(CUDA) if host else x for x, host in zip(inputs, on_cpu, strict=True)]
 
 
 def _no_tensor(operation, inputs):

@@ -136,7 +136,7 @@ class ndarray:
         return 2, 0
 
     def __dlpack__(self, **options):
-        return self._host.__dlpack__()
+        return self._host.__dlpack__(max_version=options.get("max_version"))
 
     # --- leaving the GPU
 
@@ -220,22 +220,38 @@ class ndarray:
     # --- indexing
 
     def __getitem__(self, key):
-        key = _index(key)
+        key = _index(key, self.shape)
         out = self._host[key]
         if isinstance(out, np.generic):  # CuPy's single elements are views
             out = self._host[(*key, ...) if isinstance(key, tuple) else (key, ...)]
         return _outside(out, self)
 
     def __setitem__(self, key, value):
-        self._host[_index(key)] = _inside(value)
+        self._host[_index(key, self.shape)] = _inside(value)
 
 
-def _index(key):
+def _index(key, shape):
+    """The index NumPy takes for it; positions outside wrap around, as CuPy's."""
     if isinstance(key, tuple):
-        return tuple(map(_index, key))
+        found, axis = [], 0
+        for i, k in enumerate(key):
+            if k is ...:
+                axis = len(shape) - sum(map(_axes, key[i + 1 :]))
+            found.append(_index(k, shape[axis:]))
+            axis += _axes(k)
+        return tuple(found)
     if isinstance(key, ndarray) and key.dtype.kind == "b":
         _wait()  # how many there are is known on the GPU alone
+    if isinstance(key, ndarray) and key.dtype.kind in "iu" and shape[0]:
+        return key._host % shape[0]
     return _inside(key)
+
+
+def _axes(k):
+    """How many axes a part of an index is for."""
+    if isinstance(k, ndarray) and k.dtype.kind == "b":
+        return k.ndim
+    return 0 if k is None or k is ... else 1
 
 
 def _method(name, signature):
@@ -378,7 +394,7 @@ class _Exporter:
         return 1, 0
 
     def __dlpack__(self, **options):
-        return self.x.__dlpack__()
+        return self.x.__dlpack__(**options)
 
 
 # --- the kernels --------------------------------------------------------------------------------
@@ -431,7 +447,7 @@ class _Kernels(types.ModuleType):
         return lambda g, h: update(_inside(g), h)
 
     def add_at(self, out, index, values):
-        np.add.at(out._host, _index(index), _inside(values))
+        np.add.at(out._host, _index(index, out.shape), _inside(values))
 
 
 def modules():
