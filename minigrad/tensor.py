@@ -376,19 +376,18 @@ class Tensor:
         """The memory on the GPU, for CuPy, Numba and PyTorch; on the CPU there is no such name."""
         if not self.is_cuda:
             raise AttributeError(f"a tensor on {self.device} has no __cuda_array_interface__")
-        return self._exported().__cuda_array_interface__
+        if self.requires_grad:
+            raise RuntimeError("Can't get __cuda_array_interface__: use tensor.detach() first")
+        return self.array.__cuda_array_interface__
 
     def __dlpack_device__(self):
         return self.array.__dlpack_device__()
 
     def __dlpack__(self, **options):
         """The memory for another library's from_dlpack(); `options` are the protocol's."""
-        return self._exported().__dlpack__(**options)
-
-    def _exported(self):
         if self.requires_grad:
-            raise RuntimeError("Can't export tensors that require gradient, use tensor.detach()")
-        return self.array
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return self.array.__dlpack__(**options)
 
     def __array_namespace__(self, *, api_version=None):
         return sys.modules[__package__]

@@ -19,6 +19,7 @@ KERNELS = "the CPU's kernels"
 MIXED = "arrays of NumPy's go with tensors on the CPU"
 PRINTS = "what is printed names the device"
 RUNS = "the command runs in another process"
+WRAPS = "CuPy's positions outside an array wrap around"
 SCALAR = "Values are no tensors"
 CPU_ONLY = {  # file, or file::test -> why it is skipped on a GPU
     "test_accuracy.py": KERNELS,
@@ -54,6 +55,7 @@ CPU_ONLY = {  # file, or file::test -> why it is skipped on a GPU
     "test_losses.py::test_program": PRINTS,
     "test_module.py::test_modes_and_whole_tree_changes": "it moves a module to the CPU",
     "test_module.py::test_representation": PRINTS,
+    "test_operations.py::test_unusual_shapes": WRAPS,
     "test_parity.py::test_no_grad_allocates_no_gradient": KERNELS,
     "test_parity.py::test_no_grad_computes_no_slopes": KERNELS,
     "test_recording.py::test_errors_come_back_in_a_replay": AT_ONCE,
@@ -61,6 +63,7 @@ CPU_ONLY = {  # file, or file::test -> why it is skipped on a GPU
     "test_tensor.py::test_attributes": "it expects no GPU",
     "test_tensor.py::test_change_errors": HOST,
     "test_tensor.py::test_conversions": "it expects no GPU",
+    "test_tensor.py::test_index_errors": WRAPS,
     "test_tensor.py::test_memory": HOST,
     "test_tensor.py::test_pickle_and_copy": HOST,
     "test_tensor.py::test_python_manners": PRINTS,

@@ -198,6 +198,8 @@ class ndarray:
             or options.keys() - {"dtype"}
         ):
             return NotImplemented
+        if ufunc in (np.floor, np.ceil, np.trunc) and inputs[0].dtype.kind != "f":
+            options["dtype"] = np.float64  # CuPy has them for floats alone
         if out is not None:
             ufunc(*_inside(inputs), out=_inside(out), **options)
             return out[0]
@@ -243,7 +245,7 @@ def _index(key, shape):
     if isinstance(key, ndarray) and key.dtype.kind == "b":
         _wait()  # how many there are is known on the GPU alone
     if isinstance(key, ndarray) and key.dtype.kind in "iu" and shape[0]:
-        return key._host % shape[0]
+        return np.asarray(key._host % shape[0])
     return _inside(key)
 
 

@@ -227,8 +227,10 @@ def test_interfaces():
     assert g.__dlpack_device__() == (2, 0)
     assert not hasattr(x, "__cuda_array_interface__")
     assert x.__dlpack_device__() == (1, 0)
-    with pytest.raises(RuntimeError, match=r"use tensor\.detach"):
+    with pytest.raises(BufferError, match=r"use tensor\.detach"):
         x.clone().requires_grad_().__dlpack__()
+    with pytest.raises(RuntimeError, match=r"use tensor\.detach"):
+        _ = g.clone().requires_grad_().__cuda_array_interface__
 
     class Foreign:
         __cuda_array_interface__ = g.__cuda_array_interface__

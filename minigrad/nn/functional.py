@@ -477,7 +477,7 @@ def binary_cross_entropy(
     reduction = _check_reduction(reduction, size_average, reduce)
     each = reduction if weight is None else "none"
     out = _pointwise(_OPS["bce"], input, target, (), each, same_shape=True)
-    if not out.is_cuda:  # where a look at it would wait for the GPU
+    if type(out.array) is np.ndarray:  # on a GPU a look at it would wait
         run(_check_probabilities, out.array, input.array, target.array)
     return out if weight is None else _rescaled(out, weight, reduction)
 

@@ -321,22 +321,27 @@ def zero_below(input, out):
     return backend(input).run_zero_below(input, out)
 
 
+def _rounded(function, input):
+    """function(input) of floats; integers are whole, and CuPy's would become floats."""
+    return function(input) if input.dtype.kind == "f" else input.copy("K")
+
+
 @op(_zero, promote="number")
 def floor(input):
     """The largest integer not above."""
-    return np.floor(input)
+    return _rounded(np.floor, input)
 
 
 @op(_zero, promote="number")
 def ceil(input):
     """The smallest integer not below."""
-    return np.ceil(input)
+    return _rounded(np.ceil, input)
 
 
 @op(_zero, promote="number")
 def trunc(input):
     """The integer part."""
-    return np.trunc(input)
+    return _rounded(np.trunc, input)
 
 
 @op(_zero, promote="number")
