@@ -75,8 +75,9 @@ def missing() -> str | None:
             return f"{name} is not installed, {INSTALL}"
     try:
         found = cupy().cuda.is_available()
-    except Exception as error:  # of a library it loads, whatever that raises
-        return f"CuPy cannot be imported ({error}), {INSTALL}"
+    except Exception as error:  # whatever a library raises that it loads
+        kind = type(error).__name__
+        return f"importing CuPy ends in {kind} (python -c 'import cupy' shows it all), {INSTALL}"
     return None if found else "no GPU, or no driver for it, was found (nvidia-smi lists both)"
 
 

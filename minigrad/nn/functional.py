@@ -643,9 +643,8 @@ def _check_cross_entropy(input, target, weight, ignore_index, label_smoothing=0.
         raise ValueError(f"ignore_index: expected an integer of 64 bits, got {ignore_index}")
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    for x in (target,) if weight is None else (target, weight):
-        if isinstance(x, Tensor) and type(x.array) is not type(input.array):
-            _on_one_device((input, x))
+    if type(target.array) is not type(input.array):
+        _on_one_device((input, target))
     shape, given, kind = input.array.shape, target.array.shape, target.array.dtype.kind
     if input.array.dtype.kind != "f":
         raise RuntimeError(f"input: expected floating point logits, got {input.dtype}")
@@ -667,6 +666,7 @@ def _check_cross_entropy(input, target, weight, ignore_index, label_smoothing=0.
         raise RuntimeError(f"target: expected class indices or probabilities, got {target.dtype}")
     if weight is not None:
         _check_tensors(weight=weight)
+        _on_one_device((input, weight))
         if tuple(weight.shape) != (classes,):
             raise RuntimeError(
                 "weight tensor should be defined either for all or no classes: expected shape "
