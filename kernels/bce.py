@@ -5,12 +5,14 @@ The logarithms are cut off at -100, so that a wrong certainty costs 100 and not 
 PyTorch.
 """
 
+from .namespace import namespace
+
 EPSILON = 9.999999960041972e-13  # 1e-12 rounded to float32: PyTorch's, also in float64
 
 
 def reference(x, y):
     """The value and its derivatives by x and by y, on arrays or Tensors of one shape."""
-    xp = x.__array_namespace__()
+    xp = namespace(x)
     log_x, log_not_x = xp.log(x), xp.log1p(-x)
     value = -(y * xp.clip(log_x, -100.0, None) + (1 - y) * xp.clip(log_not_x, -100.0, None))
     slope = (x - y) / xp.clip(x * (1 - x), EPSILON, None)

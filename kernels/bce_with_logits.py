@@ -5,10 +5,12 @@ value w y log(1 + e^-x) + (1 - y) log(1 + e^x);  slope (1 - y) p - w y (1 - p), 
 With s = log(1 + e^-|x|), log(1 + e^-x) = max(-x, 0) + s: nothing overflows.
 """
 
+from .namespace import namespace
+
 
 def reference(x, y, pos_weight=1.0):
     """The value and its derivatives by x and by y, on arrays or Tensors of one shape."""
-    xp = x.__array_namespace__()
+    xp = namespace(x)
     s = xp.log1p(xp.exp(-xp.abs(x)))
     above, below = xp.clip(x, 0.0, None), xp.clip(-x, 0.0, None)
     positive = pos_weight * y
@@ -20,7 +22,7 @@ def reference(x, y, pos_weight=1.0):
 
 def sigmoid(x):
     """1 / (1 + e^-x), whose exponential is never above 1."""
-    xp = x.__array_namespace__()
+    xp = namespace(x)
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1.0, e) / (1 + e)
 

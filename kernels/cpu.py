@@ -431,42 +431,43 @@ def flat(array):
     return plain(array).ravel() if type(array) is np.ndarray else array
 
 
-def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False):
+def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False, count=1.0):
     """One pass of a pointwise loss over arrays x, y of one shape and float dtype.
 
     parameter: a number, a tuple of numbers or an array of that shape, as the rule takes it;
     upstream: a number, such an array, or None for no gradient; value: whether to return the values
-    one by one. Returns their sum (float), the values or None, and upstream * slope or None.
+    one by one. Returns their sum / count (float), the values or None, and upstream / count * slope
+    or None: a mean's, where count is how many values there are.
     """
     loop = choose(pointwise, loss.rule, x.dtype, x.size)
     if type(parameter) is tuple:
         parameter = tuple(map(x.dtype.type, parameter))
     value_out = memory.empty_like(x) if value else None
     grad_out = None if upstream is None else memory.empty_like(x)
-    up = 0.0 if upstream is None else upstream
+    up = 0.0 if upstream is None else upstream / count
     total = loop(flat(x), flat(y), flat(parameter), flat(up), flat(value_out), flat(grad_out))
-    return total, value_out, grad_out
+    return total / count, value_out, grad_out
 
 
-def run_classes(loss, x, target, weight, ignore, upstream=None, value=False):
+def run_classes(loss, x, target, weight, ignore, upstream=None, value=False, count=1.0):
     """One pass of cross-entropy over x (n, C) and valid class indices target (n,) int64."""
     loop = few_classes if 0 < x.shape[1] <= FEW else class_rows
-    return _run_rows(loop, loss, x, (target, weight, ignore), upstream, value)
+    return _run_rows(loop, loss, x, (target, weight, ignore), upstream, value, count)
 
 
-def run_weights(loss, x, t, keep, upstream=None, value=False):
+def run_weights(loss, x, t, keep, upstream=None, value=False, count=1.0):
     """One pass of cross-entropy over x (n, C) and class weights t (n, C); see weight_rows."""
-    return _run_rows(weight_rows, loss, x, (t, keep), upstream, value)
+    return _run_rows(weight_rows, loss, x, (t, keep), upstream, value, count)
 
 
-def _run_rows(rows, loss, x, arguments, upstream, value):
+def _run_rows(rows, loss, x, arguments, upstream, value, count):
     classes = x.shape[1:] if rows is few_classes else ()
     loop = choose(rows, loss.rule, x.dtype, x.size if len(x) > 1 else 0, *classes)
     value_out = np.empty(len(x), x.dtype) if value else None
     grad_out = None if upstream is None else memory.empty_like(x)
-    up = 0.0 if upstream is None else plain(upstream)
+    up = 0.0 if upstream is None else plain(upstream / count)
     total = loop(plain(x), *map(plain, arguments), up, value_out, grad_out)
-    return total, value_out, grad_out
+    return total / count, value_out, grad_out
 
 
 def run_zero_below(g, out):
@@ -507,3 +508,19 @@ def first_bad_class(target, weight, classes, ignore):
     """See check_classes."""
     check = build(check_classes, None, np.dtype("float64"), False)
     return check(plain(target), plain(weight), classes, ignore)
+
+
+def count_classes(target, weight, classes, ignore):
+    """The weight of the targets (n,) int64 that are not ignored, NaN if there are none.
+
+    Raises IndexError(position) for a class outside [0, classes).
+    """
+    bad, count = first_bad_class(target, weight, classes, ignore)
+    if bad >= 0:
+        raise IndexError(bad)
+    return count or math.nan  # the mean of nothing: smoothing must not make it infinite
+
+
+def add_at(out, index, values):
+    """out[index] += values, in order; repeated positions add up."""
+    np.add.at(out, index, values)

@@ -3,10 +3,12 @@
 Quadratic near zero, linear far out (Girshick, "Fast R-CNN", 2015). β = 0 is L1.
 """
 
+from .namespace import namespace
+
 
 def reference(x, y, beta=1.0):
     """The value and its derivatives by x and by y, on arrays or Tensors of one shape."""
-    xp = x.__array_namespace__()
+    xp = namespace(x)
     d = x - y
     near = xp.abs(d) < beta
     scaled = d / (beta or 1.0)

@@ -11,6 +11,7 @@ from .creation import (
     empty,
     empty_like,
     eye,
+    from_dlpack,
     from_numpy,
     full,
     full_like,
@@ -21,6 +22,7 @@ from .creation import (
     zeros,
     zeros_like,
 )  # fmt: skip
+from .devices import device, get_default_device, set_default_device
 from .dtypes import (
     bool,
     double,
@@ -53,7 +55,7 @@ from .random import (
 from .recording import compile
 from .serialization import load, save
 from .tensor import FUNCTIONS as _FUNCTIONS
-from .tensor import Size, Tensor, device
+from .tensor import Size, Tensor
 
 if TYPE_CHECKING:
 

@@ -9,14 +9,14 @@ import operator
 import numpy as np
 
 from . import dtypes
+from .devices import cupy, imported, placed
 from .ops.shape import sizes
 from .quiet import quiet
-from .tensor import Tensor, check_device
+from .tensor import Tensor
 
 
 def _finish(array, device=None, requires_grad=False) -> Tensor:
-    check_device(device)
-    return Tensor(array, requires_grad)
+    return Tensor(placed(array, device), requires_grad)
 
 
 @quiet
@@ -24,12 +24,16 @@ def _array_of(data, dtype, copy):
     """Data as a native-order array: Python floats are float32, arrays keep their dtype."""
     if isinstance(data, Tensor):
         data = data.array
+    foreign = imported(data)
+    if foreign is not None:
+        dtype = dtypes.as_dtype(dtype or foreign.dtype, "dtype" if dtype else "data")
+        return foreign.astype(dtype, copy=copy)
     if hasattr(data, "__array__"):
         array = np.array(data) if copy else np.asarray(data)
         dtype = dtypes.as_dtype(dtype) if dtype else dtypes.as_dtype(array.dtype, "data")
         return array.astype(dtype, copy=False)
     if isinstance(data, (list, tuple)):
-        data = [x.array if isinstance(x, Tensor) else x for x in data]
+        data = [x.cpu().array if isinstance(x, Tensor) else x for x in data]
     try:
         array = np.array(data)
     except ValueError as error:
@@ -66,19 +70,19 @@ def _widest(data):
 def tensor(data, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A Tensor with a copy of `data`: a number, nested sequences, an array or a Tensor.
 
-    Without a dtype, Python floats become float32, ints int64, bools bool, and arrays keep theirs.
-    Raises TypeError for strings and dtypes unknown here, RuntimeError for other objects, ValueError
-    for ragged sequences.
+    What is on a GPU, of any library with `__cuda_array_interface__`, stays there unless `device`
+    says otherwise; other data go to the default device. Without a dtype, Python floats become
+    float32, ints int64, bools bool, and arrays keep theirs. Raises TypeError for strings and dtypes
+    unknown here, RuntimeError for other objects, ValueError for ragged sequences.
     """
     return _finish(_array_of(data, dtype, True), device, requires_grad)
 
 
 def as_tensor(data, dtype=None, device=None) -> Tensor:
-    """As tensor(), but a Tensor or an array of the right dtype is not copied."""
-    check_device(device)
-    return (
-        data.to(dtype=dtype) if isinstance(data, Tensor) else Tensor(_array_of(data, dtype, False))
-    )
+    """As tensor(), but a Tensor or an array of the right dtype and device is not copied."""
+    if isinstance(data, Tensor):
+        return data.to(dtype=dtype, device=device)
+    return _finish(_array_of(data, dtype, False), device)
 
 
 asarray = as_tensor
@@ -91,6 +95,16 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     if not ndarray.dtype.isnative:
         raise ValueError("ndarray: expected the machine's byte order; tensor(ndarray) converts it")
     return Tensor(ndarray)
+
+
+def from_dlpack(ext_tensor) -> Tensor:
+    """A Tensor on the memory of another library's array, on the CPU or a GPU, by DLPack."""
+    kind = ext_tensor.__dlpack_device__()[0]
+    if kind == 1:  # kDLCPU
+        return Tensor(np.from_dlpack(ext_tensor))
+    if kind == 2:  # kDLCUDA
+        return Tensor(cupy().from_dlpack(ext_tensor))
+    raise BufferError(f"ext_tensor: expected memory of the CPU or of a CUDA GPU, got kind {kind}")
 
 
 def _shape(size):
@@ -113,11 +127,11 @@ def _number(**arguments):
             raise TypeError(f"{name}: expected a number, got {type(x).__name__}")
 
 
-def like(input):
-    """The Tensor whose shape and dtype are asked for; TypeError if it is none."""
+def like(input, dtype, device) -> dict:
+    """The dtype and the device of a Tensor unless others are given; TypeError if it is none."""
     if not isinstance(input, Tensor):
         raise TypeError(f"input: expected a Tensor, got {type(input).__name__}")
-    return input
+    return {"dtype": dtype or input.dtype, "device": input.device if device is None else device}
 
 
 def zeros(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -145,9 +159,9 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> T
 
 
 def full_like(input, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """`fill_value` in the shape and dtype of `input`."""
-    shape, dtype = like(input).shape, dtype or input.dtype
-    return full(shape, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
+    """`fill_value` in the shape and dtype of `input`, on its device."""
+    options = like(input, dtype, device)
+    return full(input.shape, fill_value, requires_grad=requires_grad, **options)
 
 
 def zeros_like(input, **options) -> Tensor:
@@ -160,9 +174,10 @@ def ones_like(input, **options) -> Tensor:
     return full_like(input, 1, **options)
 
 
-def empty_like(input, *, dtype=None, **options) -> Tensor:
-    """Memory in the shape and dtype of `input`, whatever it holds; options as in empty."""
-    return empty(like(input).shape, dtype=dtype or input.dtype, **options)
+def empty_like(input, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """Memory in the shape and dtype of `input`, on its device, whatever it holds."""
+    options = like(input, dtype, device)
+    return empty(input.shape, requires_grad=requires_grad, **options)
 
 
 def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:

@@ -5,12 +5,14 @@ import numpy as np
 THRESHOLD, EDGE, LINE = 1000, 3, 80  # PyTorch's defaults: summarize above, items kept, columns
 
 
-def format_tensor(array: np.ndarray, suffixes=()) -> str:
+def format_tensor(array: np.ndarray, suffixes=(), device=None) -> str:
     """The repr of a tensor that holds `array` (any shape; float, integer or bool), as PyTorch
     writes it. `size=` and `dtype=` are added where PyTorch adds them; `suffixes`, such as
-    `requires_grad=True`, follow in the order given."""
+    `requires_grad=True`, follow in the order given; `device`, such as `device='cuda:0'`, is before
+    them all."""
     implied = {"float32", "int64", "bool"} if array.size else {"float32"}
-    notes = [f"size={array.shape}"] if array.size == 0 and array.ndim != 1 else []
+    notes = [device] if device else []
+    notes += [f"size={array.shape}"] if array.size == 0 and array.ndim != 1 else []
     if array.dtype.name not in implied:
         notes.append(f"dtype=minigrad.{array.dtype.name}")
 

@@ -10,17 +10,19 @@ import numpy as np
 
 from . import dtypes
 from .creation import _finish, _shape, like
-from .tensor import Tensor, check_device
+from .devices import find
+from .tensor import Tensor
 
 
 class Generator:
     """A stream of random numbers (PCG64). `numpy` is NumPy's generator underneath, locked per call.
 
-    The same seed gives the same numbers on every machine; they are not PyTorch's numbers.
+    The same seed gives the same numbers on every machine and device: they are drawn on the CPU and
+    moved, whatever `device` says. They are not PyTorch's numbers.
     """
 
     def __init__(self, device="cpu"):
-        check_device(device)
+        find(device)
         self.seed()
 
     def manual_seed(self, seed: int) -> Generator:
@@ -102,14 +104,16 @@ def randperm(n, *, generator=None, dtype=None, device=None) -> Tensor:
     return _finish(stream(generator).permutation(n).astype(dtype), device)
 
 
-def rand_like(input, *, dtype=None, **options) -> Tensor:
-    """Uniform on [0, 1), in the shape and dtype of `input`; options as in rand."""
-    return rand(like(input).shape, dtype=dtype or input.dtype, **options)
+def rand_like(input, *, dtype=None, device=None, **options) -> Tensor:
+    """Uniform on [0, 1), in the shape and dtype of `input`, on its device; options as in rand."""
+    options |= like(input, dtype, device)
+    return rand(input.shape, **options)
 
 
-def randn_like(input, *, dtype=None, **options) -> Tensor:
-    """Standard normal, in the shape and dtype of `input`; options as in randn."""
-    return randn(like(input).shape, dtype=dtype or input.dtype, **options)
+def randn_like(input, *, dtype=None, device=None, **options) -> Tensor:
+    """Standard normal, in the shape and dtype of `input`, on its device; options as in randn."""
+    options |= like(input, dtype, device)
+    return randn(input.shape, **options)
 
 
 def _uniform_(self, a=0.0, b=1.0, *, generator=None):

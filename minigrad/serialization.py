@@ -23,6 +23,7 @@ from numpy.lib.format import (
     write_array,
 )
 
+from .devices import CPU, move
 from .tensor import Tensor
 from .utils.optional import require
 
@@ -89,9 +90,10 @@ def _replace(path: str | PathLike, write: Callable[[BinaryIO], None]) -> None:
         raise OSError(error.errno, error.strerror, fspath(path)) from error
 
 
-def load(path: str | PathLike) -> Any:
+def load(path: str | PathLike, map_location: Any = None) -> Any:
     """Read what save() wrote, or the tensors of any safetensors or .npz file as a flat dict.
 
+    map_location: the device the tensors are moved to, by default the CPU, wherever they were.
     Raises ValueError, naming the tensor if it is one, for a file that is neither, is damaged, or
     holds what is no tensor, a pickled object for one; nothing in a file is ever executed.
     """
@@ -101,6 +103,7 @@ def load(path: str | PathLike) -> Any:
         if head[:2] != b"PK" and head[8:] != b"{":
             raise ValueError("it begins like neither")
         tensors, structure = (_read_npz if head[:2] == b"PK" else _read_safetensors)(path)
+        tensors = {name: t.to(map_location or CPU) for name, t in tensors.items()}
         return tensors if structure is None else _unpack(json.loads(structure), tensors)
     except ModuleNotFoundError:
         raise
@@ -161,7 +164,8 @@ def _pack(value, name, arrays):
     if isinstance(value, Tensor):
         while name in arrays or name in ("", "__metadata__"):  # a: {b} and a.b, or the format's
             name += "_"
-        arrays[name] = np.asarray(value.array, order="C")  # safetensors misreads any other order
+        # safetensors misreads any other order
+        arrays[name] = np.asarray(move(value._value(), CPU), order="C")
         return {"tensor": name}
     if isinstance(value, dict):
         prefix = name and f"{name}."

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from .devices import on_gpu
+
 _active: ContextVar[Tape | None] = ContextVar("tape", default=None)  # per thread and per task
 
 active_tape, activate = _active.get, _active.set
@@ -58,6 +60,10 @@ def refuse(why: str) -> None:
 
 # What a line may make. Not bools and Python's ints, which are shared between their users.
 _MADE = (np.ndarray, np.floating, np.integer, float, list)
+
+
+def _made(x):
+    return isinstance(x, _MADE) or on_gpu(x)
 
 
 class Tape:
@@ -131,7 +137,7 @@ class Recording(Tape):
         result = super().run(function, *args)
         if isinstance(result, tuple):
             text = f"{''.join(f'{self._name(r)}, ' for r in result)}= {text}"
-        elif isinstance(result, _MADE):
+        elif _made(result):
             text = f"{self._name(result)} = {text}"
         self._lines.append((self._read, text))
         self._read = []
@@ -145,7 +151,7 @@ class Recording(Tape):
 
     def _name(self, x):
         """A new variable for x."""
-        if not isinstance(x, _MADE):
+        if not _made(x):
             return "_"
         self._names[id(x)] = name = f"a{len(self._alive)}"
         self._alive.append(x)

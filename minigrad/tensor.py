@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import dtypes
+from . import devices, dtypes
 from .autograd import graph
 from .autograd.graph import Node, is_grad_enabled
+from .devices import CPU, CUDA, on_gpu, settled
+from .kernels import backend
 from .ops import OPERATIONS, Op, elementwise, index, op
 from .printing import format_tensor
 from .tape import active_tape, raw, refuse, run
@@ -41,9 +43,9 @@ class Size(tuple):
 class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
-    `array` is the NumPy array underneath, which library code may read and write; `node` its place
-    in the graph (None: no gradient needed). Make one with `minigrad.tensor(data)`;
-    `Tensor(array)` wraps without a copy.
+    `array` is the array underneath, NumPy's or on a GPU CuPy's, which library code may read and
+    write; `node` its place in the graph (None: no gradient needed). Make one with
+    `minigrad.tensor(data)`; `Tensor(array)` wraps without a copy.
     """
 
     __slots__ = ("__weakref__", "_grad", "array", "node", "version", "view_of")
@@ -62,13 +64,13 @@ class Tensor:
         def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, array, requires_grad=False):
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, np.ndarray) and not on_gpu(array):
             raise TypeError(
                 f"Tensor(): expected a NumPy array, got {type(array).__name__}; "
                 "minigrad.tensor(data) converts lists and numbers"
             )
         dtypes.as_dtype(array.dtype, "array")
-        array = np.asarray(array)  # of a subclass, which would compute in its own way
+        array = settled(array)  # of a subclass, which would compute in its own way
         self.array, self._grad, self.node, self.version, self.view_of = array, None, None, [0], None
         tape = active_tape()
         if tape is not None:
@@ -80,14 +82,14 @@ class Tensor:
     def wrap(array, node=None) -> Tensor:
         """A Tensor from an array we made: no checks. Numbers, as NumPy reduces to, become 0-d."""
         t = _new(Tensor)
-        t.array = array if type(array) is np.ndarray else np.asarray(array)
+        t.array = array if type(array) is np.ndarray else settled(array)
         t._grad, t.node, t.version, t.view_of = None, node, [0], None
         return t
 
     @staticmethod
     def lift(value, node):
         """A saved value as a Tensor in the graph, for backward passes that are recorded."""
-        if isinstance(value, (np.ndarray, np.generic)):
+        if isinstance(value, (np.ndarray, np.generic)) or on_gpu(value):
             return Tensor.wrap(value, node)
         return value
 
@@ -130,7 +132,12 @@ class Tensor:
 
     @property
     def device(self):
-        return device("cpu")
+        """Where the tensor lives: device("cpu") or device("cuda:0")."""
+        return devices.of(self.array)
+
+    @property
+    def is_cuda(self):
+        return on_gpu(self.array)
 
     @property
     def T(self):
@@ -183,6 +190,8 @@ class Tensor:
                     f"grad: expected shape {tuple(self.shape)} and dtype {self.dtype} as the "
                     f"tensor has, got {tuple(new.shape)} and {new.dtype}"
                 )
+            if type(new.array) is not type(self.array):
+                raise RuntimeError(f"grad: expected it on {self.device}, got it on {new.device}")
         tape = active_tape()
         if tape is not None:
             tape.write_gradient(self)
@@ -258,6 +267,8 @@ class Tensor:
             "it reads the value of a tensor (item, tolist, numpy, bool, float, int, print); return "
             "the tensor and read it afterwards"
         )
+        if type(self.array) is not np.ndarray:
+            backend(self.array).check()  # that it was computed from classes in range
         return self.array
 
     def _follow_base(self):
@@ -280,7 +291,7 @@ class Tensor:
         if recorded:
             self._check_may_change()
             # What formulas read must not move.
-            before = Tensor.wrap(run(np.array, raw(self)), self.node)
+            before = Tensor.wrap(run(graph.copied, raw(self)), self.node)
         out = function(before, *args)
         if out.array.shape != self.array.shape:
             raise RuntimeError(
@@ -311,10 +322,11 @@ class Tensor:
         try:
             run(_assign, raw(self), where, value, self.version)
         except (ValueError, OverflowError) as error:
-            if isinstance(value, _NUMBERS) and self.array.flags.writeable:
+            writeable = getattr(self.array.flags, "writeable", True)  # CuPy's always is
+            if isinstance(value, _NUMBERS) and writeable:
                 problem = f"cannot be converted to type {self.dtype} without overflow"
                 raise RuntimeError(f"value {problem}: got {value}") from None
-            if self.array.flags.writeable:
+            if writeable:
                 raise RuntimeError(f"shape mismatch: {error}") from None
             raise RuntimeError(
                 "unsupported operation: this tensor's memory is read-only, or one element of it "
@@ -349,10 +361,33 @@ class Tensor:
                 "Can't call numpy() on Tensor that requires grad. "
                 "Use tensor.detach().numpy() instead."
             )
-        return self._value()
+        if self.is_cuda and not force:
+            raise TypeError(
+                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to "
+                "copy the tensor to host memory first."
+            )
+        return devices.move(self._value(), CPU)
 
     def __array__(self, dtype=None, copy=None):
         return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    @property
+    def __cuda_array_interface__(self):
+        """The memory on the GPU, for CuPy, Numba and PyTorch; on the CPU there is no such name."""
+        if not self.is_cuda:
+            raise AttributeError(f"a tensor on {self.device} has no __cuda_array_interface__")
+        if self.requires_grad:
+            raise RuntimeError("Can't get __cuda_array_interface__: use tensor.detach() first")
+        return self.array.__cuda_array_interface__
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+    def __dlpack__(self, **options):
+        """The memory for another library's from_dlpack(); `options` are the protocol's."""
+        if self.requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return self.array.__dlpack__(**options)
 
     def __array_namespace__(self, *, api_version=None):
         return sys.modules[__package__]
@@ -367,7 +402,7 @@ class Tensor:
         if any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
             raise TypeError(f"np.{ufunc.__name__} has no gradient here; detach() the tensor first")
         arrays = [x._value() if isinstance(x, Tensor) else x for x in inputs]
-        return Tensor.wrap(ufunc(*arrays, **kwargs))
+        return Tensor.wrap(ufunc(*arrays, **kwargs))  # CuPy's arrays answer NumPy's functions
 
     def __record__(self, operation, args):
         return apply(operation, args)
@@ -406,7 +441,7 @@ class Tensor:
         return int(self.item())
 
     def __contains__(self, x):
-        if not isinstance(x, (Tensor, float, int, np.ndarray, np.generic)):
+        if not isinstance(x, _OPERANDS):
             raise RuntimeError(
                 f"Tensor.__contains__ only supports Tensor or scalar, but got {type(x).__name__}"
             )
@@ -418,7 +453,8 @@ class Tensor:
             suffixes.append(f"grad_fn={self.grad_fn!r}")
         elif self.requires_grad:
             suffixes.append("requires_grad=True")
-        return format_tensor(self._value(), suffixes)
+        where = f"device='{self.device}'" if self.is_cuda else None
+        return format_tensor(devices.move(self._value(), CPU), suffixes, where)
 
     def __format__(self, spec):
         if self.ndim == 0 and type(self) is Tensor:
@@ -430,7 +466,8 @@ class Tensor:
     def __reduce__(self):
         if not self.is_leaf:
             raise RuntimeError("only leaf tensors can be pickled or deep-copied; detach() it first")
-        return type(self)._restore, (np.asarray(self.array, order="C"), self.requires_grad)
+        array = self.array.astype(self.dtype, order="C", copy=False)
+        return type(self)._restore, (array, self.requires_grad)
 
     @classmethod
     def _restore(cls, array, requires_grad):
@@ -453,6 +490,8 @@ class Tensor:
         if type(key) is tuple and _mixed(key):
             first, key = _numbers_first(key)
             self = self[first]
+        if type(self.array) is not np.ndarray:
+            key = _on_gpu(key)
         return apply(index.getitem, (self, key))
 
     def __setitem__(self, key, value):
@@ -462,25 +501,32 @@ class Tensor:
         if type(key) is tuple and _mixed(key):
             first, key = _numbers_first(key)
             self = self[first]
+        if type(self.array) is not np.ndarray:
+            key, value = _on_gpu(key), value.to(CUDA) if isinstance(value, Tensor) else value
         if is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
             self._change(index.assign, value, key)
         else:
             self._store(key, raw(value))
 
     def to(self, *args, dtype=None, device=None, non_blocking=False, copy=False):
-        """In another dtype: to(dtype), to("cpu"), to(other); itself if nothing changes."""
+        """In another dtype or on another device: to(dtype), to("cuda"), to("cuda", dtype),
+        to(other); itself if nothing changes. The gradient comes back.
+
+        RuntimeError, saying what is missing, for a device there is none of.
+        """
         for x in args:
             if isinstance(x, Tensor):
-                dtype = x.dtype
-            elif isinstance(x, str) and x.split(":")[0] in _DEVICES:
+                dtype, device = x.dtype, x.device
+            elif type(x) is int or (isinstance(x, str) and x.split(":")[0] in _DEVICES):
                 device = x
             elif not isinstance(x, bool):
                 dtype = x
-        check_device(device)
+        place = self.device if device is None else devices.find(device)
         dtype = self.dtype if dtype is None else dtypes.as_dtype(dtype)
-        if dtype == self.dtype:
-            return self.clone() if copy else self
-        return apply(_cast, (self, dtype))
+        moved = self if dtype == self.dtype else apply(_cast, (self, dtype))
+        if place != self.device:
+            moved = apply(_move, (moved, place))
+        return self.clone() if copy and moved is self else moved
 
     def astype(self, dtype):
         """NumPy's name for to(dtype)."""
@@ -492,13 +538,20 @@ class Tensor:
     def type_as(self, other):
         if not isinstance(other, Tensor):
             raise TypeError(f"other: expected a Tensor, got {type(other).__name__}")
-        return self.to(other.dtype)
+        return self.to(other)
 
     def cpu(self):
-        return self
+        """On the CPU; itself if it is there."""
+        return self.to(CPU)
 
-    def copy_(self, src):
-        """Overwrite with `src`, broadcast and cast; returns self."""
+    def cuda(self, device=None, non_blocking=False):
+        """On the GPU; itself if it is there. Errors as in to()."""
+        return self.to("cuda" if device is None else device)
+
+    def copy_(self, src, non_blocking=False):
+        """Overwrite with `src`, broadcast, cast and moved; returns self."""
+        if isinstance(src, Tensor) and type(src.array) is not type(self.array):
+            src = src.to(self.device)
         return self._change(lambda old, new: apply(index.assign, (old, new, ...)), src)
 
     def fill_(self, value):
@@ -508,30 +561,11 @@ class Tensor:
         return self.copy_(0)
 
     def new_tensor(self, data):
-        return Tensor(np.array(_constant(data), self.dtype))
+        return Tensor(np.array(_constant(data), self.dtype)).to(self.device)
 
 
 _new = Tensor.__new__
 _DEVICES = ("cpu", "cuda", "mps", "meta")
-
-
-class device(str):  # PyTorch's name
-    """Where a tensor lives: device("cpu")."""
-
-    __slots__ = ()
-
-    @property
-    def type(self):
-        return self.split(":")[0]
-
-    def __repr__(self):
-        return f"device(type='{self.type}')"
-
-
-def check_device(wanted) -> None:
-    """Raise RuntimeError unless `wanted` (a device, its name or None) is the CPU."""
-    if wanted is not None and str(wanted) not in ("cpu", "cpu:0"):
-        raise RuntimeError(f"device: this version of minigrad computes on 'cpu', got {wanted!r}")
 
 
 # --- running an operation -----------------------------------------------------------------------
@@ -569,8 +603,15 @@ def _as_index(key):
     return key
 
 
+def _on_gpu(key):
+    """An index whose arrays are on the GPU, where the tensor is that it goes with."""
+    if isinstance(key, tuple):
+        return tuple(map(_on_gpu, key))
+    return devices.move(key, CUDA) if isinstance(key, np.ndarray) else key
+
+
 def _mixed(key):
-    return {int, np.ndarray}.issubset(map(type, key))
+    return any(type(k) is int for k in key) and any(hasattr(k, "dtype") for k in key)
 
 
 def _numbers_first(key):
@@ -579,7 +620,7 @@ def _numbers_first(key):
     for k in key:
         if isinstance(k, (bool, np.bool_)):
             raise IndexError(f"index: {k} cannot stand beside a number and a list; use a mask")
-        if isinstance(k, np.ndarray):
+        if hasattr(k, "dtype"):
             first += [slice(None)] * (k.ndim if k.dtype.kind == "b" else 1)
             then.append(k)
         else:
@@ -589,6 +630,7 @@ def _numbers_first(key):
 
 
 _NUMBERS = (float, int)
+_OPERANDS = (Tensor, *_NUMBERS, np.ndarray, np.generic)
 _FLOATS = (dtypes.float32, dtypes.float64)
 
 
@@ -626,11 +668,14 @@ def apply(operation: Op, args: tuple) -> Tensor:
         else:
             out = run(operation.compute, *arrays, *args[arity:])
     except (ValueError, TypeError) as error:
+        together = _on_one_device(inputs)
+        if together is not None:
+            return apply(operation, (*together, *args[arity:]))
         raise _as_pytorch(operation, arrays, error) from None
     except AttributeError:
         raise _no_tensor(operation, inputs) from None
     result = _new(Tensor)  # Tensor.wrap, without the call
-    result.array = out if type(out) is np.ndarray else np.asarray(out)
+    result.array = out if type(out) is np.ndarray else settled(out)
     result._grad, result.node, result.version, result.view_of = None, None, [0], None
     if needed and operation.differentiable and is_grad_enabled() and result.array.dtype in _FLOATS:
         out_read, kept, dropped = operation.reads(tuple([p is not None for p in parents]))
@@ -655,7 +700,7 @@ def apply(operation: Op, args: tuple) -> Tensor:
 
 
 def _operand(operation, x):
-    if not isinstance(x, (*_NUMBERS, np.ndarray, np.generic)):
+    if not isinstance(x, _OPERANDS) and not on_gpu(x):
         raise TypeError(
             f"{operation.name}(): expected Tensors or numbers as inputs, got {type(x).__name__}"
         )
@@ -665,7 +710,7 @@ def _operand(operation, x):
 
 def _promote(operation, arrays) -> tuple:
     """The inputs in the dtype of the result; numbers among floats stay, NumPy casts them itself."""
-    kinds = {x.dtype for x in arrays if isinstance(x, np.ndarray)}
+    kinds = {x.dtype for x in arrays if hasattr(x, "dtype")}
     mode = operation.promote
     if not kinds:
         raise _no_tensor(operation, arrays)
@@ -689,11 +734,33 @@ def _promote(operation, arrays) -> tuple:
         for x in rest:
             if isinstance(x, _NUMBERS):
                 dtypes.check_range(x, x, target)
-    keep = _NUMBERS if target.kind == "f" and any(isinstance(x, np.ndarray) for x in rest) else ()
+    keep = _NUMBERS if target.kind == "f" and any(hasattr(x, "dtype") for x in rest) else ()
     return *first, *[
-        x if x is None or isinstance(x, keep) else np.asarray(x).astype(target, copy=False)
+        x
+        if x is None or isinstance(x, keep)
+        else x.astype(target, copy=False)
+        if hasattr(x, "dtype")
+        else np.asarray(x).astype(target)[()]  # NumPy's numbers go with arrays on any device
         for x in rest
     ]
+
+
+def _on_one_device(inputs):
+    """The inputs with numbers from the CPU moved to the others' GPU; None if all are on one.
+
+    Asked when an operation has failed: CuPy's arrays refuse NumPy's. RuntimeError if it is of no
+    use, for a number alone may live elsewhere.
+    """
+    arrays = [getattr(x, "array", x) for x in inputs]
+    on_cpu = [isinstance(a, np.ndarray) for a in arrays]
+    if not any(on_cpu) or not any(map(on_gpu, arrays)):
+        return None
+    if any(host and a.ndim for a, host in zip(arrays, on_cpu, strict=True)):
+        raise RuntimeError(
+            "Expected all tensors to be on the same device, but found at least two devices, "
+            f"{CUDA} and cpu!"
+        )
+    return [_constant(x).to(CUDA) if host else x for x, host in zip(inputs, on_cpu, strict=True)]
 
 
 def _no_tensor(operation, inputs):
@@ -705,7 +772,7 @@ def _no_tensor(operation, inputs):
 
 def _as_pytorch(operation, arrays, error):
     """NumPy's complaint as the exception PyTorch raises for it."""
-    shapes = ", ".join(str(x.shape) for x in arrays if isinstance(x, np.ndarray))
+    shapes = ", ".join(str(x.shape) for x in arrays if hasattr(x, "dtype"))
     if isinstance(error, np.exceptions.AxisError):
         n = max(error.ndim or 0, 1)
         return IndexError(
@@ -736,6 +803,13 @@ def _set_gradient(tensor, array):
 @op(lambda g: g)
 def _cast(input, dtype):
     return input.astype(dtype)
+
+
+@op(lambda g, device: _move(g, CUDA if device == CPU else CPU))
+def _move(input, device):
+    if device == CPU:
+        backend(input).check()
+    return devices.move(input, device)
 
 
 def _along(x, chain):
@@ -809,7 +883,7 @@ def _operator(operation, reverse=False):
     """A binary operator: NotImplemented for what is no operand, so that Python asks the other."""
 
     def operator(self, other):
-        if not isinstance(other, (Tensor, float, int, np.ndarray, np.generic)):
+        if not isinstance(other, _OPERANDS) and not on_gpu(other):
             return NotImplemented
         return apply(operation, (other, self, *extra) if reverse else (self, other, *extra))
 

@@ -5,7 +5,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.autograd import GradcheckError, gradcheck
-from minigrad.kernels import LOSSES
+from minigrad.kernels import LOSSES, cpu
 from minigrad.nn import functional as F
 
 FUNCTIONS = {
@@ -30,13 +30,13 @@ def test_every_loss_rule_is_here():
 def wrong_kernels(monkeypatch, spoil):
     """Kernels whose slopes are spoil(slopes, x, y)."""
     for name in ("run_pointwise", "run_classes", "run_weights"):
-        kernel = getattr(F.cpu, name)
+        kernel = getattr(cpu, name)
 
         def faulty(loss, x, y, *rest, kernel=kernel):
             total, values, slopes = kernel(loss, x, y, *rest)
             return total, values, slopes if slopes is None else spoil(slopes, x, y)
 
-        monkeypatch.setattr(F.cpu, name, faulty)
+        monkeypatch.setattr(cpu, name, faulty)
 
 
 def tensor(array, requires_grad=True):

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from ..devices import on_gpu
 from ..quiet import quiet
 from ..tape import Tape, activate, active_tape, refuse
 from .graph import Node
@@ -60,9 +61,8 @@ def _has_nan(x):
     if isinstance(x, (list, tuple)):
         return any(map(_has_nan, x))
     x = getattr(x, "array", x)
-    is_float = isinstance(x, (float, np.floating)) or (
-        isinstance(x, np.ndarray) and x.dtype.kind == "f"
-    )
+    is_array = isinstance(x, np.ndarray) or on_gpu(x)
+    is_float = isinstance(x, (float, np.floating)) or (is_array and x.dtype.kind == "f")
     return is_float and bool(np.isnan(x).any())
 
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from ..devices import module
 from ..tape import active_tape, refuse
 from .graph import Node, is_grad_enabled, no_grad
 
@@ -50,12 +51,13 @@ class _Call:
     def __init__(self, function, context, outputs):
         self.node_name, self.context = f"{function.__name__}Backward", context
         self.backward = function.backward
-        self.wrap, self.specs = outputs[0].wrap, [(o.array.shape, o.array.dtype) for o in outputs]
+        self.wrap, arrays = outputs[0].wrap, [o.array for o in outputs]
+        self.zeros = [partial(module(a).zeros, a.shape, a.dtype) for a in arrays]
 
     def gradients(self, g, values, parents):
         recorded = any(hasattr(part, "node") for part in g)
-        specs = zip(g, self.specs, strict=True)
-        parts = [part if hasattr(part, "shape") else np.zeros(*spec) for part, spec in specs]
+        pairs = zip(g, self.zeros, strict=True)
+        parts = [part if hasattr(part, "shape") else zeros() for part, zeros in pairs]
         given = [part if hasattr(part, "node") else self.wrap(part) for part in parts]
         results = self.backward(self.context, *given)
         results = results if isinstance(results, tuple) else (results,)

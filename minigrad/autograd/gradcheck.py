@@ -55,13 +55,18 @@ def _faults(func, inputs, eps, atol, rtol):
                 yield f"Jacobian mismatch for {where},\n{found}"
 
 
+def _flat(x):
+    """The values of a Tensor, on the CPU."""
+    return x.detach().cpu().array.reshape(-1)
+
+
 def _analytic(out, x):
     """d out / d x by the graph, an (elements of out, elements of x) matrix."""
     matrix = np.zeros((out.array.size, x.array.size))
     for i, seed in enumerate(np.eye(len(matrix)) if out.requires_grad else ()):
-        seed = x.wrap(seed.reshape(out.array.shape))
+        seed = x.wrap(seed.reshape(out.array.shape)).to(out.device)
         (g,) = grad(out, x, seed, retain_graph=True, allow_unused=True)
-        matrix[i] = 0 if g is None else g.array.reshape(-1)
+        matrix[i] = 0 if g is None else _flat(g)
     return matrix
 
 
@@ -72,13 +77,13 @@ def _numeric(func, inputs, i, outputs, eps):
         array = inputs[i].array.copy()
         array.reshape(-1)[j] += step
         x = inputs[i].wrap(array).requires_grad_()
-        return [o.array.reshape(-1) for o in _outputs(func, (*inputs[:i], x, *inputs[i + 1 :]))]
+        return [_flat(o) for o in _outputs(func, (*inputs[:i], x, *inputs[i + 1 :]))]
 
     found = [np.zeros((2, o.array.size, inputs[i].array.size)) for o in outputs]
     for j in range(inputs[i].array.size):
         points = zip(moved(j, -eps), outputs, moved(j, eps), strict=True)
         for sides, (low, out, high) in zip(found, points, strict=True):
-            middle = out.array.reshape(-1)
+            middle = _flat(out)
             sides[:, :, j] = (middle - low) / eps, (high - middle) / eps
     return found
 
@@ -92,7 +97,10 @@ def gradgradcheck(func, inputs, grad_outputs=None, **options) -> bool:
     outputs = [o for o in _outputs(func, inputs) if o.requires_grad]
     if grad_outputs is None:
         shapes = [o.array.shape for o in outputs]
-        grad_outputs = [outputs[0].wrap(rng.standard_normal(s)).requires_grad_() for s in shapes]
+        at = outputs[0].device
+        grad_outputs = [
+            outputs[0].wrap(rng.standard_normal(s)).to(at).requires_grad_() for s in shapes
+        ]
 
     def gradients(*args):
         given, upstream = args[: len(inputs)], args[len(inputs) :]

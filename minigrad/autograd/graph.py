@@ -16,10 +16,11 @@ import itertools
 import weakref
 from contextvars import ContextVar
 from heapq import heapify, heappop, heappush
-from operator import add, attrgetter, iadd
+from operator import add, attrgetter, iadd, methodcaller
 
 import numpy as np
 
+from ..devices import one
 from ..quiet import quiet
 from ..tape import active_tape, refuse, run
 
@@ -221,7 +222,7 @@ def walk(roots, retain, lift=None, targets=None):
             if d is None:
                 continue
             # No view of another array, but maybe one of a buffer that was lent for it.
-            fresh = lift is None and d is not g and type(d.base) is not np.ndarray
+            fresh = lift is None and d is not g and type(d.base) is not type(d)
             if d.shape != parent.shape:
                 d, fresh = run(unbroadcast, d, parent.shape), True
             if d.dtype is not parent.dtype and d.dtype != parent.dtype:
@@ -244,6 +245,9 @@ def walk(roots, retain, lift=None, targets=None):
     return found, owned
 
 
+copied = methodcaller("copy", "K")  # of an array on any device, in its order of memory
+
+
 def _cast(g, dtype):
     return g.astype(dtype, copy=False)
 
@@ -258,11 +262,6 @@ def unbroadcast(g, shape):
         *(i + extra for i, n in enumerate(shape) if n == 1 != g.shape[i + extra]),
     )
     return g.sum(axis=axes, keepdims=True).reshape(shape)
-
-
-@functools.cache
-def _one(dtype):
-    return dtype.type(1)
 
 
 def _first_gradients(outputs, gradients, create_graph):
@@ -280,8 +279,7 @@ def _first_gradients(outputs, gradients, create_graph):
                     "grad can be implicitly created only for scalar outputs: got shape "
                     f"{t.array.shape}; reduce it (for instance .sum()) or pass gradient="
                 )
-            shape, one = t.array.shape, _one(t.array.dtype)
-            g = np.full(shape, one) if shape else one
+            g = np.ones_like(t.array) if t.array.shape else one(t.array)
             g = t.wrap(g) if create_graph else g
         elif not hasattr(g, "array"):
             raise TypeError(f"gradient: expected a Tensor or None, got {type(g).__name__}")
@@ -365,7 +363,7 @@ def _collect(tensor, g, owned):
         problem = f"got a gradient of shape {g.shape} for a tensor of {tensor.array.shape}"
         raise RuntimeError(f"{problem}: its .data was replaced since the forward pass")
     if grad is None:
-        tensor._grad = grad = tensor.wrap(g if owned else np.array(g))
+        tensor._grad = grad = tensor.wrap(g if owned else copied(g))
     else:
         grad.array[...] += g
         grad.version[0] += 1
@@ -400,7 +398,7 @@ def grad(
     for t in inputs:
         g = found.get(t.node)
         if g is not None and not create_graph:
-            g = t.wrap(g if t.node in owned else run(np.array, g))
+            g = t.wrap(g if t.node in owned else run(copied, g))
             owned.discard(t.node)  # the same input asked for twice gets two arrays
         results.append(g)
     return tuple(results)

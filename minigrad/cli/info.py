@@ -9,10 +9,11 @@ import llvmlite.binding as llvm  # type: ignore[import-untyped]
 import numba
 import numpy as np
 
+from minigrad import cuda
+from minigrad.devices import missing
 from minigrad.kernels import LOSSES, compiling, cpu
 
 SIMD = ("sse4.2", "avx", "avx2", "fma", "avx512f", "neon", "sve")
-CUDA = ("numba-cuda", "cupy-cuda12x", "cupy-cuda13x", "cupy")
 MISSING = "missing"
 
 
@@ -36,8 +37,7 @@ def run(options: argparse.Namespace) -> None:
     advice = ", slow to start: install libgomp" if layer == "workqueue" else ""
     rows["threads"] = f"{numba.get_num_threads()} ({layer} layer{advice})"
     rows["kernel cache"] = loop.stats.cache_path or "none: set NUMBA_CACHE_DIR to a folder"
-    routes = ", ".join(name for name in CUDA if version(name) != MISSING) or "nothing for it"
-    rows["CUDA"] = f"not in this version (installed: {routes})"
+    rows["CUDA"] = missing() or cuda.get_device_name()
 
     for line in importlib.metadata.requires("minigrad") or ():
         found = re.match(r"""([\w-]+).*extra == ['"](\w+)""", line)

@@ -18,6 +18,7 @@ from minigrad import datasets, nn, optim
 from minigrad.cli.arguments import UsageError, number, output_file, widths
 from minigrad.cli.checkpoint import Run, signals
 from minigrad.cli.plot import draw
+from minigrad.devices import missing
 from minigrad.nn import functional as F
 from minigrad.utils.data import DataLoader, TensorDataset
 from minigrad.utils.optional import require
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--optimizer", choices=OPTIMIZERS, default="adamw", help="adamw by default")
     add("--loss", choices=LOSSES, help="the first that fits the data by default")
     add("--seed", type=number(int, 0, 2**63), default=0, help="of weights and batches (0)")
-    add("--device", choices=["cpu"], default="cpu", help="the only one in this version")
+    add("--device", choices=["cpu", "cuda"], default="cpu", help="cpu (by default) or a GPU, cuda")
     add("--plot", type=output_file, metavar="FILE.png", help="draw losses and predictions")
     add("--log", type=output_file, metavar="FILE.jsonl", help="write a line per epoch")
     add("--save", type=output_file, metavar="FILE", help="write the weights")
@@ -88,6 +89,9 @@ def run(options: argparse.Namespace) -> None:
         raise UsageError("--resume needs --checkpoint FILE")
     if path and path.exists() and not options.resume:
         raise UsageError(f"{path} exists: add --resume to go on from it, or name another file")
+    problem = missing() if options.device == "cuda" else None
+    if problem:
+        raise UsageError(f"--device cuda: {problem}")
     split = datasets.load(options.data)
 
     mg.manual_seed(options.seed)
@@ -206,7 +210,9 @@ def fit(run: Run, loss: str, split: datasets.Split, options: argparse.Namespace)
                 optimizer.zero_grad()
                 value.backward()
                 step += 1
-                largest = np.max([np.abs(p.grad.numpy()).max() for p in model.parameters()]).item()
+                largest = np.max(
+                    [float(abs(p.grad.array).max()) for p in model.parameters()]
+                ).item()
                 check(value)
                 optimizer.step()
                 run.rows += len(y)

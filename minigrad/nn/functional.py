@@ -10,12 +10,13 @@ from inspect import signature
 import numpy as np
 
 from .. import dtypes, scalar
-from ..kernels import LOSSES, cpu
+from ..devices import module, move, of, one
+from ..kernels import LOSSES, backend
 from ..ops import elementwise, linalg, op, reduce
 from ..random import stream
 from ..scalar import rules
 from ..tape import raw, refuse, run
-from ..tensor import FUNCTIONS, Tensor, _public, apply, is_grad_enabled
+from ..tensor import FUNCTIONS, Tensor, _on_one_device, _public, apply, is_grad_enabled
 
 relu, sigmoid, tanh, softmax, log_softmax = (
     FUNCTIONS[name] for name in ("relu", "sigmoid", "tanh", "softmax", "log_softmax")
@@ -34,7 +35,7 @@ silu, softplus = elementwise.silu, _public(elementwise.softplus)
 )
 def erf(input):
     """The error function, 2/sqrt(pi) times the integral of exp(-t²) from 0 to input."""
-    return cpu.run_erf(input)
+    return backend(input).run_erf(input)
 
 
 def gelu(input, approximate="none"):
@@ -57,12 +58,12 @@ def dropout(input, p=0.5, training=True, *, generator=None):
     _check_tensors(input=input)
     if not training or p == 0:
         return input
-    return input * Tensor.wrap(run(_dropout_mask, input.array.shape, input.dtype, p, generator))
+    return input * Tensor.wrap(run(_dropout_mask, raw(input), p, generator))
 
 
-def _dropout_mask(shape, dtype, p, generator):
-    kept = stream(generator).random(shape, np.float32) >= p
-    return kept.astype(dtype) * (1 / (1 - p) if p < 1 else 0.0)
+def _dropout_mask(like, p, generator):
+    kept = stream(generator).random(like.shape, np.float32) >= p
+    return move(kept.astype(like.dtype) * (1 / (1 - p) if p < 1 else 0.0), of(like))
 
 
 def embedding(input, weight, padding_idx=None):
@@ -184,7 +185,7 @@ def _one_hot(indices, classes):
             f"one_hot: class values must be in [0, {classes}), got {indices.min()} to "
             f"{indices.max()}"
         )
-    return np.eye(classes, dtype=np.int64)[indices]
+    return module(indices).eye(classes, dtype=np.int64)[indices]
 
 
 # --- losses -------------------------------------------------------------------------------------
@@ -195,10 +196,10 @@ def _per_element(g, reduction, count):
     return g / count if reduction == "mean" else g
 
 
-def _reduced(total, values, reduction, count, dtype):
-    if reduction == "none":
+def _reduced(total, values, dtype):
+    if values is not None:
         return values
-    return np.array(total / count if reduction == "mean" else total, dtype)
+    return np.array(total, dtype) if type(total) is float else total
 
 
 def _slope(g, fused, recompute):
@@ -207,7 +208,7 @@ def _slope(g, fused, recompute):
     They are handed on, not copied, so they serve one backward pass; later ones compute them anew.
     """
     slope = fused.pop() if fused else recompute()
-    if g.ndim or g != 1:
+    if g is not one(slope):
         np.multiply(slope, g, out=slope)
     return slope
 
@@ -227,16 +228,20 @@ def _pointwise_op(loss):
         return slope * _per_element(g, reduction, math.prod(input.shape))
 
     def run(input, target, parameter, reduction, slopes):
-        upstream = _per_element(1.0, reduction, input.size or 1) if slopes else None
+        upstream, count = 1.0 if slopes else None, 1.0
+        if reduction == "mean":
+            count = input.size or math.nan
         extra = parameter[0] if len(parameter) == 1 else parameter or 0.0
-        return cpu.run_pointwise(loss, input, target, extra, upstream, reduction == "none")
+        return backend(input).run_pointwise(
+            loss, input, target, extra, upstream, reduction == "none", count
+        )
 
     @op(by_input, by_target)
     def forward(input, target, parameter, reduction, fused):
         total, values, slope = run(input, target, parameter, reduction, fused is not None)
         if fused is not None:
             fused.append(slope)
-        return _reduced(total, values, reduction, input.size or math.nan, input.dtype)
+        return _reduced(total, values, input.dtype)
 
     forward.name = forward.compute.__name__ = loss.__name__.rpartition(".")[2]
     return forward
@@ -293,6 +298,8 @@ def _pointwise(op, input, target, parameter, reduction, same_shape=False):
     """Check, broadcast and promote as PyTorch, then run the kernel."""
     if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
         _check_tensors(input=input, target=target)
+    if type(input.array) is not type(target.array):
+        input, target = _on_one_device((input, target))
     if input.array.shape != target.array.shape:
         if same_shape:
             raise ValueError(
@@ -465,12 +472,13 @@ def binary_cross_entropy(
     """-(y log p + (1 - y) log(1 - p)) of probabilities p = input and targets y in [0, 1].
 
     input and target have one shape; weight broadcasts to it. The logarithms are at least -100.
-    RuntimeError where an input or target lies outside [0, 1].
+    RuntimeError where an input or target lies outside [0, 1]; on a GPU the value is NaN there.
     """
     reduction = _check_reduction(reduction, size_average, reduce)
     each = reduction if weight is None else "none"
     out = _pointwise(_OPS["bce"], input, target, (), each, same_shape=True)
-    run(_check_probabilities, out.array, input.array, target.array)
+    if type(out.array) is np.ndarray:  # on a GPU a look at it would wait
+        run(_check_probabilities, out.array, input.array, target.array)
     return out if weight is None else _rescaled(out, weight, reduction)
 
 
@@ -499,7 +507,7 @@ def binary_cross_entropy_with_logits(
     _check_constant(pos_weight=pos_weight)
     if pos_weight is None:
         parameter = (1.0,)
-    elif pos_weight.array.size == 1:
+    elif pos_weight.array.size == 1 and not pos_weight.is_cuda:
         parameter = (run(np.ndarray.item, raw(pos_weight)),)
     else:
         dtype = dtypes.result_type(input.array, target.array)
@@ -569,8 +577,7 @@ def sigmoid_focal_loss(x, y, alpha=0.25, gamma=2.0):
 def _class_weights(target, weight, ignore_index, smoothing, shape, dtype):
     """Class indices (N,) as weights of every class in every row, (N, C); False for ignored rows."""
     keep = target != ignore_index
-    rows = np.zeros(shape, dtype)
-    rows[np.flatnonzero(keep), target[keep]] = 1
+    rows = (target[:, None] == module(target).arange(shape[1])).astype(dtype)
     return _smoothed(rows, weight, smoothing) * keep[:, None], keep
 
 
@@ -582,14 +589,14 @@ def _smoothed(rows, weight, smoothing):
 
 
 def _run_cross_entropy(input, target, weight, ignore_index, smoothing, reduction, count, slopes):
-    loss, value, keep = LOSSES["cross_entropy"], reduction == "none", None
-    upstream = _per_element(1.0, reduction, count) if slopes else None
+    loss, keep, kernels = LOSSES["cross_entropy"], None, backend(input)
+    options = (1.0 if slopes else None, reduction == "none", count if reduction == "mean" else 1.0)
     if target.ndim == 1 and not smoothing:
-        return cpu.run_classes(loss, input, target, weight, ignore_index, upstream, value)
+        return kernels.run_classes(loss, input, target, weight, ignore_index, *options)
     if target.ndim == 1:
-        options = (weight, ignore_index, smoothing, input.shape, input.dtype)
-        target, keep = _class_weights(target, *options)
-    return cpu.run_weights(loss, input, target, keep, upstream, value)
+        form = (input.shape, input.dtype)
+        target, keep = _class_weights(target, weight, ignore_index, smoothing, *form)
+    return kernels.run_weights(loss, input, target, keep, *options)
 
 
 def _by_logits(g, input, target, weight, ignore_index, smoothing, reduction, count, fused):
@@ -621,7 +628,7 @@ def _cross_entropy(input, target, weight, ignore_index, smoothing, reduction, co
     total, values, slope = _run_cross_entropy(input, target, *options, fused is not None)
     if fused is not None:
         fused.append(slope)
-    return _reduced(total, values, reduction, count, input.dtype)
+    return _reduced(total, values, input.dtype)
 
 
 _cross_entropy.name = "cross_entropy"
@@ -636,6 +643,8 @@ def _check_cross_entropy(input, target, weight, ignore_index, label_smoothing=0.
         raise ValueError(f"ignore_index: expected an integer of 64 bits, got {ignore_index}")
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    if type(target.array) is not type(input.array):
+        _on_one_device((input, target))
     shape, given, kind = input.array.shape, target.array.shape, target.array.dtype.kind
     if input.array.dtype.kind != "f":
         raise RuntimeError(f"input: expected floating point logits, got {input.dtype}")
@@ -657,6 +666,7 @@ def _check_cross_entropy(input, target, weight, ignore_index, label_smoothing=0.
         raise RuntimeError(f"target: expected class indices or probabilities, got {target.dtype}")
     if weight is not None:
         _check_tensors(weight=weight)
+        _on_one_device((input, weight))
         if tuple(weight.shape) != (classes,):
             raise RuntimeError(
                 "weight tensor should be defined either for all or no classes: expected shape "
@@ -687,7 +697,8 @@ def cross_entropy(
     without C, or probabilities of input's shape. weight: (C,), one per class; beside probabilities
     it may require a gradient. "mean" divides by the weights of the target classes that are not
     ignored, or by N (d1 ...) for probabilities.
-    Raises IndexError for a class outside [0, C) that is not ignore_index.
+    Raises IndexError for a class outside [0, C) that is not ignore_index; on a GPU, when a value
+    is next read from there.
     """
     reduction = _check_reduction(reduction, size_average, reduce)
     classes, rows = _check_cross_entropy(input, target, weight, ignore_index, label_smoothing)
@@ -710,15 +721,16 @@ def cross_entropy(
 
 def _checked_classes(target, weight, classes, ignore_index):
     """Class indices as a flat int64 array, and the weight of those that are not ignored."""
-    flat = np.ascontiguousarray(target, np.int64).reshape(-1)
-    bad, count = cpu.first_bad_class(flat, weight, classes, ignore_index)
-    if bad >= 0:
+    flat = target.astype(dtypes.int64, copy=False).reshape(-1)
+    try:
+        return flat, backend(flat).count_classes(flat, weight, classes, ignore_index)
+    except IndexError as error:
+        bad = error.args[0]
         position = tuple(map(int, np.unravel_index(bad, target.shape)))
         raise IndexError(
             f"target: class {flat[bad]} at position {position} is out of bounds for {classes} "
             f"classes; expected 0 to {classes - 1}, or ignore_index ({ignore_index})"
-        )
-    return flat, count or math.nan  # the mean of nothing: smoothing must not make it infinite
+        ) from None
 
 
 def _classes_last(input, classes):
@@ -752,9 +764,10 @@ def nll_loss(
     w, log_p = raw(weight), _classes_last(input, classes)
     y, count = run(_checked_classes, raw(target), w, classes, ignore_index)
     keep, y = run(_kept_classes, y, ignore_index)
-    picked = -log_p[np.arange(len(y)), y]
+    picked = -log_p[module(y).arange(len(y)), y]
     picked = picked if weight is None else picked * weight[y]
     values = FUNCTIONS["where"](Tensor.wrap(keep), picked, 0.0)
     if reduction == "none":
         return values.reshape(rows)
-    return values.sum() if reduction == "sum" else values.sum() / count
+    total = values.sum()
+    return total if reduction == "sum" else (total / count).to(total.dtype)  # float64 on a GPU

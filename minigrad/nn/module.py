@@ -230,9 +230,10 @@ class Module:
     def to(self, device: Any = None, dtype: Any = None) -> Self:
         """Move to a device, a dtype or both; a dtype (float only) leaves integer buffers alone.
 
-        Parameters stay the same objects, so an optimizer's references stay valid.
+        Parameters stay the same objects, so an optimizer's references stay valid; its states follow
+        with its next step.
         """
-        if device is not None and not isinstance(device, str):
+        if device is not None and not isinstance(device, (str, int)):
             device, dtype = None, getattr(device, "dtype", device)
         if dtype is not None and as_dtype(dtype).kind != "f":
             raise TypeError(f"dtype: expected a floating point dtype, got {dtype}")
@@ -241,6 +242,10 @@ class Module:
             wanted = dtype if tensor.is_floating_point() else None
             tensor.data = tensor.data.to(device=device, dtype=wanted)
         return self
+
+    def cuda(self, device: Any = None) -> Self:
+        """Move to the GPU, as Tensor.cuda()."""
+        return self.to("cuda" if device is None else device)
 
     cpu = partialmethod(to, "cpu")
     float = partialmethod(to, float32)

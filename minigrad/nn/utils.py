@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..devices import on_gpu
 from ..tape import run
 from ..tensor import Tensor
 
@@ -23,15 +24,17 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
 
 
 def _clip(grads, max_norm, order, error_if_nonfinite):
-    norms = [float(np.linalg.norm(grad.ravel(), order)) for grad in grads] or [0.0]
-    total = np.linalg.norm(np.array(norms, np.result_type(np.float32, *grads)), order)
+    norms = [np.linalg.norm(grad.ravel(), order) for grad in grads] or [np.float32(0)]
+    dtype = np.result_type(np.float32, *(grad.dtype for grad in grads))
+    total = np.linalg.norm(np.stack(norms).astype(dtype), order)
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(f"the norm of order {order} of the gradients is non-finite: {total}")
     scale = max_norm / (total + 1e-6)
-    if not scale >= 1:  # NaN goes through to the gradients
+    if on_gpu(scale) or not scale >= 1:  # NaN goes through to the gradients
+        scale = np.minimum(scale, 1)  # on the GPU, where a look at it would wait
         for grad in grads:
             grad *= scale
-    return np.asarray(total)
+    return total
 
 
 def clip_grad_value_(parameters, clip_value: float) -> None:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..kernels import cpu
+from ..kernels import backend
 from .op import op
 
 
@@ -15,7 +15,7 @@ def _zero(g):
 def _scaled(x, alpha):
     if not isinstance(alpha, (int, float)):
         raise TypeError(f"alpha: expected a number, got {type(alpha).__name__}")
-    if isinstance(alpha, float) and isinstance(x, np.ndarray) and x.dtype.kind != "f":
+    if isinstance(alpha, float) and hasattr(x, "dtype") and x.dtype.kind != "f":
         raise RuntimeError(f"alpha: expected an integer for integer tensors, got {alpha}")
     return x * alpha
 
@@ -318,25 +318,30 @@ def where(condition, input, other):
 @op(lambda g, out: zero_below(g, out), None)
 def zero_below(input, out):
     """input, but 0 where `out` (of the same shape and dtype) is not above 0; NaN is above."""
-    return cpu.run_zero_below(input, out)
+    return backend(input).run_zero_below(input, out)
+
+
+def _rounded(function, input):
+    """function(input) of floats; integers are whole, and CuPy's would become floats."""
+    return function(input) if input.dtype.kind == "f" else input.copy("K")
 
 
 @op(_zero, promote="number")
 def floor(input):
     """The largest integer not above."""
-    return np.floor(input)
+    return _rounded(np.floor, input)
 
 
 @op(_zero, promote="number")
 def ceil(input):
     """The smallest integer not below."""
-    return np.ceil(input)
+    return _rounded(np.ceil, input)
 
 
 @op(_zero, promote="number")
 def trunc(input):
     """The integer part."""
-    return np.trunc(input)
+    return _rounded(np.trunc, input)
 
 
 @op(_zero, promote="number")

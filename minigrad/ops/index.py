@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..devices import module
+from ..kernels import backend
 from ..tape import raw, run
 from .elementwise import where
 from .op import op
@@ -20,9 +22,9 @@ def getitem(input, index):
 @op(lambda g, index: getitem(g, index))
 def put(input, size, index):
     """Zeros of the given size with `input` added at `index`; repeated positions add up."""
-    out = np.zeros(size, input.dtype)
+    out = module(input).zeros(size, input.dtype)
     if _repeats(index):
-        np.add.at(out, index, input)
+        backend(out).add_at(out, index, input)
     else:
         out[index] = input
     return out
@@ -37,7 +39,7 @@ def _repeats(index):
 @op(lambda g, index: assign(g, 0.0, index), lambda g, index: getitem(g, index), promote="first")
 def assign(input, value, index):
     """A copy of `input` in which input[index] is `value`."""
-    out = np.array(input)
+    out = np.copy(input)
     out[index] = value
     return out
 
@@ -73,7 +75,7 @@ def take_along_dim(input, indices, dim=None):
     shape = np.broadcast_shapes(
         *((*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, indices))
     )
-    grid = list(np.ogrid[tuple(map(slice, shape))])
+    grid = list(module(indices).ogrid[tuple(map(slice, shape))])
     for axis, n in enumerate(input.shape):
         if axis != dim and n == 1:
             grid[axis] = np.zeros_like(grid[axis])
@@ -95,8 +97,9 @@ def gather(input, dim, index):
         raise RuntimeError(
             f"index: may not be larger than input but along dimension {dim}: {shapes}"
         )
-    grid = list(np.ogrid[tuple(map(slice, index.shape))])
-    grid[dim] = run(_checked, raw(index), input.shape[dim], dim)
+    index = raw(index)
+    grid = list(module(index).ogrid[tuple(map(slice, index.shape))])
+    grid[dim] = run(_checked, index, input.shape[dim], dim)
     return getitem(input, tuple(grid))
 
 

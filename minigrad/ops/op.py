@@ -13,8 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import numpy as np
-
+from ..devices import settled
 from ..quiet import quiet
 
 
@@ -34,7 +33,7 @@ class Op:
         self.name, self.__doc__ = forward.__name__.strip("_"), forward.__doc__
         self.__name__, self.__wrapped__ = self.name, forward
         self.forward = forward if view else quiet(forward)
-        self.compute = lambda *args: np.asarray(forward(*args))  # what a recorded step calls
+        self.compute = lambda *args: settled(forward(*args))  # what a recorded step calls
         self.compute.__name__ = self.name
         self.promote, self.view, self.arity = promote, view, len(formulas)
         self.differentiable = any(formulas)

@@ -5,6 +5,7 @@ from collections import namedtuple
 
 import numpy as np
 
+from ..devices import module
 from . import elementwise as ew
 from .index import take_along_dim
 from .op import op
@@ -66,7 +67,11 @@ def mean(input, dim=None, keepdim=False, dtype=None):
 def _others(input, dim):
     """For each element, the product of the others along `dim` (exact where some are 0)."""
     n, last = input.shape[dim], input.ndim
-    eye = np.eye(n, dtype=bool).reshape((n,) + (1,) * (last - 1 - dim % last) + (n,))
+    eye = (
+        module(getattr(input, "array", input))
+        .eye(n, dtype=bool)
+        .reshape((n,) + (1,) * (last - 1 - dim % last) + (n,))
+    )
     rows = unsqueeze(input, -1).swapaxes(dim % last, -1)  # (..., 1, ..., n): a copy per element
     return prod(ew.where(eye, 1.0, rows), -1)
 
@@ -206,11 +211,19 @@ def _by_exponents(g, shape, out, input, dim):
     return _spread(g, shape, dim) * ew.exp(input - _kept(out, shape, dim))
 
 
+def _highest(input, axes):
+    """The largest value, -inf of nothing, which CuPy's max cannot be told."""
+    if input.size:
+        return input.max(axis=axes, keepdims=True)
+    shape = [1 if i in axes else n for i, n in enumerate(input.shape)]
+    return np.full_like(input, -np.inf, shape=shape)
+
+
 @op(_by_exponents, promote="float")
 def logsumexp(input, dim, keepdim=False):
     """log(sum(exp(input))) without overflow."""
     axes = _axes(dim, input.ndim)
-    high = input.max(axis=axes, keepdims=True, initial=-np.inf)
+    high = _highest(input, axes)
     shift = np.where(np.isfinite(high), high, input.dtype.type(0))
     out = np.log(np.exp(input - shift).sum(axis=axes, keepdims=True)) + shift
     return out if keepdim else out.squeeze(axes)
@@ -219,7 +232,7 @@ def logsumexp(input, dim, keepdim=False):
 def _below_zero(input, dim, dtype):
     """`input`, in the given dtype if any, less its largest value along `dim`; and the axes."""
     input, axes = input if dtype is None else input.astype(dtype), _axes(dim, input.ndim)
-    return input - input.max(axis=axes, keepdims=True, initial=-np.inf), axes
+    return input - _highest(input, axes), axes
 
 
 @op(lambda g, out, dim: out * (g - sum(g * out, dim, True)), promote="float")

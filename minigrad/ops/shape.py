@@ -221,7 +221,7 @@ def unbind(input, dim=0):
 
 @op(lambda g, dims: _flip(g, dims))
 def _flip(input, dims):
-    return np.ascontiguousarray(np.flip(input, dims))
+    return np.flip(input, dims).copy()
 
 
 def flip(input, *dims):
@@ -265,10 +265,10 @@ def _matrix(name, input):
 @op(lambda g: g)
 def clone(input):
     """A copy that stays in the graph."""
-    return np.array(input)
+    return input.copy("K")
 
 
 @op(lambda g: g, view=True)
 def contiguous(input):
     """The tensor itself if its memory is in row order, else a copy that is."""
-    return np.ascontiguousarray(input) if input.ndim else input
+    return input.astype(input.dtype, order="C", copy=False)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import warnings
 
-import numpy as np
-
 from ..autograd import enable_grad
-from ..kernels import cpu
+from ..devices import module
+from ..kernels import backend
 from ..tape import refuse, repeated
 from ..tensor import Tensor
 
@@ -128,12 +127,16 @@ class Optimizer:
         state, states = self.state.setdefault(p, {"step": 0}), []
         for name, used in zip(self.states, needs, strict=True):
             if used and name not in state:
-                state[name] = Tensor.wrap(np.zeros(p.array.shape, p.array.dtype))
+                state[name] = Tensor.wrap(module(p.array).zeros(p.array.shape, p.array.dtype))
+            if used and state[name].device != p.device:  # the model has moved
+                state[name] = state[name].to(p.device)
             if used and state[name].array.shape != p.array.shape:
                 shapes = f"{tuple(p.shape)} as the parameter has, got {tuple(state[name].shape)}"
                 raise RuntimeError(f"{name}: expected a state of shape {shapes}")
             states.append(state[name].array if used else None)
-        update = cpu.bind_update(self.rule, p.array, states + [None] * (3 - len(states)))
+        update = backend(p.array).bind_update(
+            self.rule, p.array, states + [None] * (3 - len(states))
+        )
         self._bound[p] = p.array, state, needs, update
         return self._bound[p]
 
@@ -200,7 +203,7 @@ class Optimizer:
                     f"parameter's, for {key}.{name}, got {got}"
                 )
         return {
-            name: value.to(p.dtype).clone() if isinstance(value, Tensor) else value
+            name: value.to(p).clone() if isinstance(value, Tensor) else value
             for name, value in state.items()
         }
 

@@ -10,6 +10,7 @@ from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
+from ..kernels.namespace import namespace
 from .expressions import TRUTHS, Expression, Trace, compiled, derivative, needed
 from .functions import ieee
 from .operations import OPERATIONS
@@ -46,7 +47,7 @@ def _outside(x):
 
 def on_arrays(results: list[Expression], known: dict, x, y) -> tuple:
     """The results on arrays or Tensors of the shape and dtype of x and y."""
-    xp = x.__array_namespace__()
+    xp = namespace(x)
 
     def constant(number):  # whose derivatives by x and by y are there, and 0
         d = x - y

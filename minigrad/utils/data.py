@@ -104,12 +104,13 @@ class DataLoader:
 
     sampler: the indices to go through, instead of all of them in order.
     collate_fn: joins a list of samples into a batch (default_collate).
+    device: where each batch is moved to, beyond PyTorch; by default it stays where it is made.
     num_workers, pin_memory: taken as PyTorch's scripts pass them; batches are made in this process.
     """
 
     def __init__(
         self, dataset, batch_size=1, shuffle=False, sampler=None, *, num_workers=0,
-        pin_memory=False, collate_fn=None, drop_last=False, generator=None,
+        pin_memory=False, collate_fn=None, drop_last=False, generator=None, device=None,
     ):  # fmt: skip
         if type(batch_size) is not int or batch_size < 1:
             raise ValueError(f"expected a positive integer value, got batch_size={batch_size}")
@@ -119,7 +120,7 @@ class DataLoader:
             raise ValueError("sampler option is mutually exclusive with shuffle")
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
         self.sampler, self.drop_last, self.generator = sampler, drop_last, generator
-        self.collate_fn = collate_fn or default_collate
+        self.collate_fn, self.device = collate_fn or default_collate, device
 
     def __len__(self):
         n = len(self.dataset if self.sampler is None else self.sampler)
@@ -138,6 +139,19 @@ class DataLoader:
         for start in range(0, stop, self.batch_size):
             index = order[start : start + self.batch_size]
             if whole:  # one indexing step per tensor: some hundred times faster than by samples
-                yield list(dataset[index])
+                batch = list(dataset[index])
             else:
-                yield self.collate_fn([dataset[i] for i in index.tolist()])
+                batch = self.collate_fn([dataset[i] for i in index.tolist()])
+            yield batch if self.device is None else _moved(batch, self.device)
+
+
+def _moved(batch, device):
+    """The batch with every tensor in it moved."""
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    if isinstance(batch, Mapping):
+        return {key: _moved(part, device) for key, part in batch.items()}
+    if isinstance(batch, list | tuple):
+        parts = [_moved(part, device) for part in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+    return batch
