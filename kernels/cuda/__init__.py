@@ -8,6 +8,7 @@ Same input, same bits: how many blocks there are and what each adds up depends o
 
 from __future__ import annotations
 
+import os
 from functools import cache
 
 import cupy
@@ -30,6 +31,7 @@ LAYOUTS = (
 SMALLEST = 128  # threads to a block
 WARP_ROW, THREADS = 1024, 256  # with weights of every class: a warp takes so short a row
 
+AT_ONCE = os.environ.get("CUDA_LAUNCH_BLOCKING") == "1"  # as PyTorch: errors where they arise
 _INTEGERS, _DOUBLES, _TICKET, _BYTES = map(CPointer, (int64, float64, uint32, uint8))
 
 
@@ -56,17 +58,20 @@ def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False, count=1
     Returns the sum of the values / count, the values or None, and upstream / count * slope or None.
     """
     x, y = cupy.ascontiguousarray(x), cupy.ascontiguousarray(y)
-    varies = isinstance(parameter, cupy.ndarray)
-    each = cupy.ascontiguousarray(parameter) if varies else None
+    each, place = None, "host"
+    if isinstance(parameter, cupy.ndarray):
+        each, parameter, place = parameter, 0.0, "each" if any(parameter.strides) else "one"
+        each = cupy.ascontiguousarray(each) if place == "each" else each
     numbers = len(parameter) if type(parameter) is tuple else None
     total, values, slopes = _outputs(x, x.shape, upstream, value)
-    kernel = pointwise_kernel(loss.rule, x.dtype, numbers, varies, value, upstream is not None)
+    kernel = pointwise_kernel(loss.rule, x.dtype, numbers, place, value, upstream is not None)
     n, threads = x.size, elementwise.BLOCK
+    read = (x, y, each) if place == "each" else (x, y)
     tile = threads * elementwise.VECTORS * 16 // x.itemsize
-    tiles = n // tile if all(map(launching.aligned, (x, y, each))) else 0
+    tiles = n // tile if all(map(launching.aligned, read)) else 0
     launch(
-        kernel, min(-(-n // (4 * threads)), WAVE), threads, x, y, 0.0 if varies else parameter,
-        each, 0.0 if upstream is None else upstream / count, count, n, tiles, values, slopes,
+        kernel, min(-(-n // (4 * threads)), WAVE), threads, x, y, parameter, each,
+        0.0 if upstream is None else upstream / count, count, n, tiles, values, slopes,
         *scratch(*here()), total,
     )  # fmt: skip
     return total, values, slopes
@@ -82,8 +87,11 @@ def _outputs(x, shape, upstream, value):
 
 
 @cache
-def pointwise_kernel(rule, dtype, numbers, varies, value, slopes):
-    """numbers: how many parameters the rule takes as a tuple; None: one."""
+def pointwise_kernel(rule, dtype, numbers, place, value, slopes):
+    """numbers: how many parameters the rule takes as a tuple; None: one.
+
+    place: where it is: on the "host", or "one" for all elements or for "each" on the device.
+    """
     real, array = from_dtype(dtype), CPointer(from_dtype(dtype))
     parameter = real if numbers is None else UniTuple(real, numbers)
     signature = (
@@ -92,8 +100,9 @@ def pointwise_kernel(rule, dtype, numbers, varies, value, slopes):
     )  # fmt: skip
     return build(
         elementwise.pointwise, signature, elementwise.BLOCK, 16 // dtype.itemsize, dtype.type, rule,
-        VARIES=varies, VALUES=value, SLOPES=slopes,
-        parameter_at=elementwise.its_own if varies else elementwise.the_number,
+        VARIES=place == "each", VALUES=value, SLOPES=slopes,
+        number_of=elementwise.stored if place == "one" else elementwise.given,
+        parameter_at=elementwise.its_own if place == "each" else elementwise.the_same,
     )  # fmt: skip
 
 
@@ -103,7 +112,8 @@ def pointwise_kernel(rule, dtype, numbers, varies, value, slopes):
 def count_classes(target, weight, classes, ignore):
     """The weight of the targets (n,) int64 that are not ignored, NaN if there are none; float64.
 
-    weight: (C,), or None to count each as 1. The first class out of range is kept for `check`.
+    weight: (C,), or None to count each as 1. The first class out of range is kept for `check`, or
+    raised at once if the environment has CUDA_LAUNCH_BLOCKING=1.
     """
     count, n = cupy.empty((), np.float64), target.size
     kernel = count_kernel(
@@ -113,6 +123,8 @@ def count_classes(target, weight, classes, ignore):
         kernel, min(-(-n // THREADS), BLOCKS), THREADS, plain(target), plain(weight), ignore, n,
         classes, *scratch(*here()), count, status(*here()),
     )  # fmt: skip
+    if AT_ONCE:
+        check()
     return count
 
 

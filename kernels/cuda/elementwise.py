@@ -13,19 +13,22 @@ VECTORS = 4  # accesses of 16 bytes to each operand before the first use: 160 KB
 # Bound anew for each rule and float type (compiling.py). WIDTH: elements in 16 bytes; KEPT: in
 # VECTORS times that; VARIES, VALUES, SLOPES: whether there is a parameter per element, and which
 # outputs there are; A, B, C: which states an optimizer has.
-point = real = kind = parameter_at = WIDTH = KEPT = VARIES = VALUES = SLOPES = A = B = C = None
+point = real = kind = number_of = parameter_at = WIDTH = KEPT = VARIES = VALUES = SLOPES = A = B = (
+    C
+) = None
 
 
 def pointwise(x, y, parameter, each, up, count, n, tiles, values, slopes, part, ticket, total):
     """One pass over x and y (n,): values and slopes * up where wanted, and their sum / count.
 
-    parameter: a number or a tuple of them, or else each (n,), one per element. tiles: how many to
+    parameter: a number or a tuple of them, or else each (n,), or (1,) for all. tiles: how many to
     read in accesses of 16 bytes, 0 if an array does not begin at a multiple of 16.
     """
     xs = cuda.local.array(KEPT, kind)
     ys = cuda.local.array(KEPT, kind)
     ps = cuda.local.array(KEPT, kind)
     out = cuda.local.array(KEPT, kind)
+    common = number_of(parameter, each)
     tile, sum = cuda.blockIdx.x, float64(0)
     while tile < tiles:
         first = (tile * (BLOCK * VECTORS) + cuda.threadIdx.x) * WIDTH
@@ -35,7 +38,7 @@ def pointwise(x, y, parameter, each, up, count, n, tiles, values, slopes, part, 
             if VARIES:
                 copy16(ps, k * WIDTH, each, first + k * (BLOCK * WIDTH))
         for j in range(KEPT):
-            value, slope = point(xs[j], ys[j], parameter_at(parameter, ps, j), up)
+            value, slope = point(xs[j], ys[j], parameter_at(common, ps, j), up)
             sum += value
             out[j] = slope
             ys[j] = value
@@ -47,7 +50,7 @@ def pointwise(x, y, parameter, each, up, count, n, tiles, values, slopes, part, 
         tile += cuda.gridDim.x
     i = tiles * (BLOCK * KEPT) + cuda.grid(1)
     while i < n:
-        value, slope = point(x[i], y[i], parameter_at(parameter, each, i), up)
+        value, slope = point(x[i], y[i], parameter_at(common, each, i), up)
         sum += value
         if SLOPES:
             slopes[i] = slope
@@ -59,12 +62,22 @@ def pointwise(x, y, parameter, each, up, count, n, tiles, values, slopes, part, 
         total[0] = real(sum / count)
 
 
-def the_number(parameter, each, i):
-    """The parameter of element i, where all have the same."""
+def given(parameter, each):
+    """The parameter that all elements share: a number or numbers of the host's."""
     return parameter
 
 
-def its_own(parameter, each, i):
+def stored(parameter, each):
+    """The parameter that all elements share: a number on the device."""
+    return each[0]
+
+
+def the_same(common, each, i):
+    """The parameter of element i, where all share it."""
+    return common
+
+
+def its_own(common, each, i):
     """The parameter of element i, where each has its own."""
     return each[i]
 

@@ -55,9 +55,9 @@ def kernels(device):
     for dtype in (F4, F8):
         ahead = 2 * elementwise.VECTORS * 16
         for name, rule in losses.items():
-            numbers = (rule, dtype, None, False, False, True)
+            numbers = (rule, dtype, None, "host", False, True)
             yield f"{name} {dtype}", device.pointwise_kernel(*numbers), ahead, 0
-    weighted = (losses["bce_with_logits"], F4, None, True, True, True)
+    weighted = (losses["bce_with_logits"], F4, None, "each", True, True)
     yield (
         "bce_with_logits, weights, values",
         device.pointwise_kernel(*weighted),
@@ -66,7 +66,7 @@ def kernels(device):
     )
     yield (
         "mse, forward",
-        device.pointwise_kernel(losses["mse"], F4, None, False, False, False),
+        device.pointwise_kernel(losses["mse"], F4, None, "host", False, False),
         ahead,
         0,
     )

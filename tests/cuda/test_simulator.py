@@ -107,6 +107,10 @@ def test_a_parameter_for_each_element(dtype):
     close(values, expected[0], dtype, 10)
     close(slopes, expected[1], dtype, 10)
     close(total, expected[0].sum(), dtype)
+    one = np.broadcast_to(np.array(1.7, dtype), x.shape)  # a number on the device, for all
+    shared = device.run_pointwise(loss, x, y, one, 1.0, True)
+    for a, b in zip(shared, device.run_pointwise(loss, x, y, 1.7, 1.0, True), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def derived(name):
