@@ -49,6 +49,7 @@ def kernels(device):
     from minigrad.kernels import LOSSES, optimizers
     from minigrad.kernels.cuda import elementwise
     from minigrad.nn import functional
+    from minigrad.scalar import rules
 
     losses = {name: loss.rule for name, loss in LOSSES.items() if name != "cross_entropy"}
     losses["huber (derived)"] = functional.HUBER.rule
@@ -57,6 +58,10 @@ def kernels(device):
         for name, rule in losses.items():
             numbers = (rule, dtype, None, "host", False, True)
             yield f"{name} {dtype}", device.pointwise_kernel(*numbers), ahead, 0
+    for name, numbers in (("log_cosh_loss", 0), ("quantile_loss", 1), ("sigmoid_focal_loss", 2)):
+        rule = rules.derive(name, getattr(functional, name).__wrapped__, numbers).rule
+        options = rule, F4, numbers if numbers > 1 else None, "host", False, True
+        yield f"{name} (derived) float32", device.pointwise_kernel(*options), ahead, 0
     weighted = (losses["bce_with_logits"], F4, None, "each", True, True)
     yield (
         "bce_with_logits, weights, values",

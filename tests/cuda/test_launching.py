@@ -12,6 +12,7 @@ import codegen
 import standin
 from numba import cuda
 from numba.cuda import codegen as numba_codegen
+from numba.cuda.core import caching
 
 from minigrad.kernels import LOSSES, optimizers
 
@@ -35,7 +36,7 @@ def device(monkeypatch, tmp_path):
         "get_cufunc",
         lambda self: SimpleNamespace(kernel=self.name, module=SimpleNamespace(initialized=True)),
     )
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(caching.config, "CACHE_DIR", str(tmp_path))
     caches = [
         device.pointwise_kernel, device.count_kernel, device.class_kernel, device.loop_kernel,
         device.compiling.build, device.launching.scratch, device.launching.status,
