@@ -198,6 +198,27 @@ def test_refused(function, message):
     assert W.data == 1.0
 
 
+def test_threads_add_up_while_cells_move():
+    """Gradients by a leaf that all share, while one thread makes leaves without end."""
+    w, x = Value(2.0), np.ones(20_000)
+    step = scalar.compile(lambda a: a * w)
+    step(1.0)
+    w.grad, calls = 0.0, 30
+
+    def run(k):
+        if k == 0:
+            new = [Value(1.0) for _ in range(200_000)]
+            for some in range(0, len(new), 20_000):
+                scalar.compile(lambda a, some=some: a + sum(new[some : some + 20_000]))(1.0)
+        else:
+            for _ in range(calls):
+                step(x)
+                step(1.0)
+
+    together(run)
+    assert w.grad == (THREADS - 1) * calls * (len(x) + 1)
+
+
 def test_threads_give_the_same_bits_and_do_not_mix():
     model = MLP(2, [8, 1])
     step = scalar.compile(lambda a, b: model([a, b]).tanh())

@@ -230,7 +230,8 @@ class Program:
         """Replay for one sample, a sequence of numbers."""
         slots, _ = self.room()
         slots[0, : self.inputs, 0] = sample
-        return self.alone(self.table, CELLS.both, slots)
+        with CELLS.lock:
+            return self.alone(self.table, CELLS.both, slots)
 
     def many(self, columns, n: int) -> np.ndarray:
         """Replay for n samples; columns: an array (n,) or a number each."""
@@ -239,7 +240,8 @@ class Program:
             row[:] = column
         if n:
             loop = cpu.choose(replay, _rule(LANES), samples.dtype, n * self.slots)
-            loop(self.table, CELLS.both, samples)
+            with CELLS.lock:
+                loop(self.table, CELLS.both, samples)
         return samples[-1]
 
 
@@ -386,7 +388,8 @@ def compile(function: Callable) -> Callable:
                 rooms.append(room)
                 return general(args)
             items[k] = x
-        out = loop(table, CELLS.both, slots)
+        with CELLS.lock:
+            out = loop(table, CELLS.both, slots)
         rooms.append(room)
         return out
 

@@ -17,6 +17,7 @@ so no two threads get the same one, and operands stay older than results.
 from __future__ import annotations
 
 import operator
+import os
 import threading
 import weakref
 from array import array
@@ -54,7 +55,8 @@ class Cells:
     """Where leaves that compiled functions use have data and grad: a cell of two arrays for each.
 
     both: (2, n), data and gradients. `data` and `grad` are the same memory, whose items are
-    Python's floats, in a quarter of the time.
+    Python's floats, in a quarter of the time. lock: of whoever adds to gradients without Python's
+    own lock, or moves the cells.
     """
 
     data: Any  # of floats, which mypy cannot say of a memoryview
@@ -63,18 +65,20 @@ class Cells:
     def __init__(self):
         self._free: list[int] = []
         self._hold(np.zeros((2, 0)))
+        self.lock = threading.Lock()
 
     def _hold(self, both: np.ndarray) -> None:
         self.both, self.data, self.grad = both, memoryview(both[0]), memoryview(both[1])
 
     def take(self, value: Value) -> int:
         """A cell for a leaf, which gives it back when it goes."""
-        if not self._free:
-            n = self.both.shape[1]
-            self._free += range(n, 2 * n + 1024)
-            self._hold(np.hstack([self.both, np.zeros((2, n + 1024))]))
-        at = self._free.pop()
-        self.data[at], self.grad[at] = value._data, value._grad
+        with self.lock:
+            if not self._free:
+                n = self.both.shape[1]
+                self._free += range(n, 2 * n + 1024)
+                self._hold(np.hstack([self.both, np.zeros((2, n + 1024))]))
+            at = self._free.pop()
+            self.data[at], self.grad[at] = value._data, value._grad
         weakref.finalize(value, self._free.append, at).atexit = False
         return at
 
@@ -226,6 +230,11 @@ def compiled(name):
 
 tape = Tape(0)
 opening = threading.Lock()
+if hasattr(os, "register_at_fork"):  # no fork while a thread holds one: the child would wait for it
+    for lock in (opening, CELLS.lock):
+        os.register_at_fork(
+            before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
+        )
 
 
 def after(full: Tape) -> None:
@@ -349,7 +358,8 @@ class Value:
         if self._tape is None:
             self._at = -1
             if self._cell >= 0:
-                CELLS.data[self._cell] = self._data
+                with CELLS.lock:
+                    CELLS.data[self._cell] = self._data
         else:
             self._tape.data[self._home - self._tape.base] = self._data
             self._at = self._home
@@ -367,7 +377,8 @@ class Value:
         elif self._cell < 0:
             self._grad = _checked("grad", grad)
         else:
-            CELLS.grad[self._cell] = _checked("grad", grad)
+            with CELLS.lock:
+                CELLS.grad[self._cell] = _checked("grad", grad)
 
     def cell(self) -> int:
         """A leaf's place in CELLS, where its data and grad are from now on."""
@@ -394,7 +405,8 @@ class Value:
                     if leaf._cell < 0:
                         leaf._grad += grad
                     else:
-                        CELLS.grad[leaf._cell] += grad
+                        with CELLS.lock:
+                            CELLS.grad[leaf._cell] += grad
                 else:
                     seeds = waiting.setdefault(leaf._tape, {})
                     seeds[leaf._home] = seeds.get(leaf._home, 0.0) + grad
