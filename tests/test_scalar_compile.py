@@ -207,9 +207,9 @@ def test_threads_add_up_while_cells_move():
 
     def run(k):
         if k == 0:
-            new = [Value(1.0) for _ in range(200_000)]
-            for some in range(0, len(new), 20_000):
-                scalar.compile(lambda a, some=some: a + sum(new[some : some + 20_000]))(1.0)
+            new = [Value(1.0) for _ in range(60_000)]
+            for some in range(0, len(new), 5_000):
+                scalar.compile(lambda a, some=some: a + sum(new[some : some + 5_000]))(1.0)
         else:
             for _ in range(calls):
                 step(x)
