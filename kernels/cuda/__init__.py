@@ -13,8 +13,7 @@ from functools import cache
 
 import cupy
 import numpy as np
-from numba import from_dtype
-from numba.types import CPointer, UniTuple, float64, int64, uint8, uint32
+from numba import from_dtype, types
 
 from . import cross_entropy, elementwise, launching
 from .compiling import build
@@ -32,7 +31,9 @@ SMALLEST = 128  # threads to a block
 WARP_ROW, THREADS = 1024, 256  # with weights of every class: a warp takes so short a row
 
 AT_ONCE = os.environ.get("CUDA_LAUNCH_BLOCKING") == "1"  # as PyTorch: errors where they arise
-_INTEGERS, _DOUBLES, _TICKET, _BYTES = map(CPointer, (int64, float64, uint32, uint8))
+# What kernels take: numbers, and pointers to them.
+float64, int64, pointer = types.float64, types.int64, types.CPointer
+_INTEGERS, _DOUBLES, _TICKET, _BYTES = map(pointer, (int64, float64, types.uint32, types.uint8))
 
 
 def check():
@@ -92,8 +93,8 @@ def pointwise_kernel(rule, dtype, numbers, place, value, slopes):
 
     place: where it is: on the "host", or "one" for all elements or for "each" on the device.
     """
-    real, array = from_dtype(dtype), CPointer(from_dtype(dtype))
-    parameter = real if numbers is None else UniTuple(real, numbers)
+    real, array = from_dtype(dtype), pointer(from_dtype(dtype))
+    parameter = real if numbers is None else types.UniTuple(real, numbers)
     signature = (
         array, array, parameter, array, real, float64, int64, int64, array, array, _DOUBLES,
         _TICKET, array,
@@ -132,7 +133,7 @@ def count_classes(target, weight, classes, ignore):
 def count_kernel(dtype, weighted):
     """dtype: the weights'."""
     signature = (
-        _INTEGERS, CPointer(from_dtype(dtype)), int64, int64, int64, _DOUBLES, _TICKET, _DOUBLES,
+        _INTEGERS, pointer(from_dtype(dtype)), int64, int64, int64, _DOUBLES, _TICKET, _DOUBLES,
         _INTEGERS,
     )  # fmt: skip
     return build(
@@ -180,7 +181,7 @@ def class_layout(classes, itemsize):
 @cache
 def class_kernel(dtype, layout, weighted, value, slopes):
     """layout: the items of what class_layout gave."""
-    real, constants = CPointer(from_dtype(dtype)), dict(layout)
+    real, constants = pointer(from_dtype(dtype)), dict(layout)
     threads, few = constants.pop("threads"), "CLASSES" in constants
     signature = (
         real, _INTEGERS, real, int64, float64, int64, int64, _DOUBLES, real, real, _DOUBLES,
@@ -214,7 +215,7 @@ def run_weights(loss, x, t, keep, upstream=None, value=False, count=1.0):
 @cache
 def weight_kernel(rule, dtype, team, keep, value, slopes):
     """keep: whether rows may be left out."""
-    real = CPointer(from_dtype(dtype))
+    real = pointer(from_dtype(dtype))
     signature = (
         real, real, _BYTES, float64, int64, int64, _DOUBLES, real, real, _DOUBLES, _TICKET, real
     )  # fmt: skip
@@ -295,8 +296,8 @@ def _run(loop, dtype, n, kinds, *arguments, rule=None, present=(False, False, Fa
 def loop_kernel(loop, dtype, kinds, rule, present):
     """kinds: of the arguments, a letter each: x an array of the dtype, i of int64, or the length of
     a tuple of float64. present: which states an optimizer has."""
-    types = {"x": CPointer(from_dtype(dtype)), "i": _INTEGERS}
-    signature = [types.get(kind) or UniTuple(float64, int(kind)) for kind in kinds]
+    arrays = {"x": pointer(from_dtype(dtype)), "i": _INTEGERS}
+    signature = [arrays.get(kind) or types.UniTuple(float64, int(kind)) for kind in kinds]
     return build(
         loop, (*signature, int64), elementwise.BLOCK, 1, dtype.type, rule,
         **dict(zip("ABC", present, strict=True)),
