@@ -307,7 +307,8 @@ def every_kernel():
         F.cross_entropy(x, y, weight).backward()
         F.cross_entropy(x, y, weight, label_smoothing=0.1).backward()
     x = new(np.full(5001, 0.5, np.float32)).requires_grad_()
-    F.binary_cross_entropy_with_logits(x, x.detach(), pos_weight=x.detach()).backward()
+    for weight in (x.detach(), new(np.float32(2))):
+        F.binary_cross_entropy_with_logits(x, x.detach(), pos_weight=weight).backward()
     (F.erf(F.relu(x)) * x[new(np.zeros(5001, int))]).sum().backward()
     for optimizer in (
         mg.optim.SGD([x], momentum=0.9),
@@ -324,7 +325,7 @@ def sanitized(tool: str) -> tuple[bool, str]:
         return True, "not run: compute-sanitizer, of the CUDA toolkit, is not on PATH"
     command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "1", sys.executable]
     found = subprocess.run([*command, *SANITIZE], capture_output=True, text=True)
-    said = (found.stdout + found.stderr).strip().splitlines() or [f"exit code {found.returncode}"]
+    said = (found.stderr + found.stdout).strip().splitlines() or [f"exit code {found.returncode}"]
     return found.returncode == 0, said[-1].strip("= ")
 
 
