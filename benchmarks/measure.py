@@ -9,7 +9,7 @@ import os
 import platform
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +164,8 @@ def available_bytes() -> float:
     return found[0] if found else float("inf")
 
 
-def machine(threads: int) -> str:
-    """One line that says when and where figures were made."""
+def machine(threads: int, packages: Iterable[str] = PACKAGES) -> str:
+    """One line that says when and where figures were made, and with what."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -174,7 +174,7 @@ def machine(threads: int) -> str:
         name = models[0] if models else name
     used = f"{threads} of {cores()} cores" if threads != cores() else f"{threads} cores"
     versions = [f"Python {platform.python_version()}"]
-    for package in PACKAGES:
+    for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions.append(f"{package} {importlib.metadata.version(package)}")
     return f"{datetime.date.today()}, {name}, {used}, {', '.join(versions)}"

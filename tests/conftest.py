@@ -31,6 +31,7 @@ CPU_ONLY = {  # file, or file::test -> why it is skipped on a GPU
     "test_determinism.py": KERNELS,
     "test_differences.py": AT_ONCE,
     "test_elementary.py": KERNELS,
+    "test_gpu_bench.py": "it brings a stand-in of its own",
     "test_kernels.py": KERNELS,
     "test_memory.py": HOST,
     "test_printing.py": PRINTS,
