@@ -230,7 +230,8 @@ def _run_rows(kernel, layout, x, arguments, upstream, value, count):
 
 def run_zero_below(g, out):
     """g where out > 0 or NaN, else 0: the slope of a ReLU whose results were out."""
-    g, out, slopes = cupy.ascontiguousarray(g), cupy.ascontiguousarray(out), cupy.empty_like(g)
+    g, out = cupy.ascontiguousarray(g), cupy.ascontiguousarray(out)
+    slopes = cupy.empty_like(g)  # in row order as well
     _run(elementwise.zero_below, g.dtype, g.size, "xxx", g, out, slopes)
     return slopes
 

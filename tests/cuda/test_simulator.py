@@ -376,6 +376,8 @@ def test_relu_and_erf():
     g = np.float32([[1, 2], [np.nan, 4]])
     out = np.float32([[0, 1], [2, np.nan]])
     np.testing.assert_array_equal(device.run_zero_below(g, out), [[0, 2], [np.nan, 4]])
+    turned = np.asfortranarray(g)  # as the gradient of x.T is
+    np.testing.assert_array_equal(device.run_zero_below(turned, out), [[0, 2], [np.nan, 4]])
     x = np.linspace(-3, 3, 100).reshape(4, 25)
     from math import erf
 
