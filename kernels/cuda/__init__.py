@@ -17,7 +17,7 @@ from numba.types import CPointer, UniTuple, float64, int64, uint8, uint32
 
 from . import cross_entropy, elementwise, launching
 from .compiling import build
-from .launching import BLOCKS, constant, here, launch, plain, scratch, status
+from .launching import BLOCKS, constant, here, in_order, launch, plain, scratch, status
 
 WAVE = 528  # blocks of a pointwise loss, at most: four on each of an H200's 132 SMs, all at once
 FEW = 32  # up to so many classes, a thread takes a row
@@ -55,9 +55,9 @@ def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False, count=1
     upstream: a number, or None for no gradient; value: whether to return the values one by one.
     Returns the sum of the values / count, the values or None, and upstream / count * slope or None.
     """
-    x, y = cupy.ascontiguousarray(x), cupy.ascontiguousarray(y)
+    x, y = in_order(x), in_order(y)
     varies = isinstance(parameter, cupy.ndarray)
-    each = cupy.ascontiguousarray(parameter) if varies else None
+    each = in_order(parameter) if varies else None
     numbers = len(parameter) if type(parameter) is tuple else None
     total, values, slopes = _outputs(x, x.shape, upstream, value)
     kernel = pointwise_kernel(loss.rule, x.dtype, numbers, varies, value, upstream is not None)
@@ -230,7 +230,7 @@ def _run_rows(kernel, layout, x, arguments, upstream, value, count):
 
 def run_zero_below(g, out):
     """g where out > 0 or NaN, else 0: the slope of a ReLU whose results were out."""
-    g, out = cupy.ascontiguousarray(g), cupy.ascontiguousarray(out)
+    g, out = in_order(g), in_order(out)
     slopes = cupy.empty_like(g)  # in row order as well
     _run(elementwise.zero_below, g.dtype, g.size, "xxx", g, out, slopes)
     return slopes
@@ -238,7 +238,7 @@ def run_zero_below(g, out):
 
 def run_erf(x):
     """The error function of an array of any shape."""
-    x = cupy.ascontiguousarray(x)
+    x = in_order(x)
     out = cupy.empty_like(x)
     _run(elementwise.erf, x.dtype, x.size, "xx", x, out)
     return out
@@ -249,9 +249,9 @@ def bind_update(rule, p, states):
     present = tuple(state is not None for state in states)
 
     def step(g, h):
-        whole = cupy.ascontiguousarray(p)
+        whole = in_order(p)
         _run(
-            elementwise.update, p.dtype, p.size, f"xxxxx{len(h)}", whole, cupy.ascontiguousarray(g),
+            elementwise.update, p.dtype, p.size, f"xxxxx{len(h)}", whole, in_order(g),
             *states, tuple(map(float, h)), rule=rule, present=present,
         )  # fmt: skip
         if whole is not p:

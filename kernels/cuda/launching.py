@@ -60,11 +60,16 @@ def aligned(x):
     return x is None or x.data.ptr % 16 == 0
 
 
+def in_order(x):
+    """The array, or a copy, in row order. cupy.ascontiguousarray makes (1,) of a shape ()."""
+    return x if x.flags.c_contiguous else x.copy()
+
+
 def plain(x):
-    """The array, or a copy, in row order and aligned; no array as it is."""
+    """The same and aligned; no array as it is."""
     if not isinstance(x, cupy.ndarray):
         return x
-    x = cupy.ascontiguousarray(x)
+    x = in_order(x)
     return x if aligned(x) else x.copy()
 
 

@@ -384,6 +384,16 @@ def test_relu_and_erf():
     np.testing.assert_allclose(device.run_erf(x), np.vectorize(erf)(x), 1e-15)
 
 
+def test_a_single_number_stays_one():
+    x, y = np.array(2.0, np.float32), np.array(0.5, np.float32)
+    total, values, slopes = device.run_pointwise(LOSSES["mse"], x, y, 0.0, 1.0, True)
+    assert total.shape == values.shape == slopes.shape == ()
+    assert (total, values, slopes) == (2.25, 2.25, 3.0)
+    assert device.run_erf(x).shape == device.run_zero_below(x, y).shape == ()
+    device.bind_update(optimizers.sgd, x, [None] * 3)(y, np.array([0.5, 0, 0, 1, 0]))
+    assert x == 1.75
+
+
 @dtypes
 def test_additions_at_repeated_positions(dtype):
     index = np.array([3, 1, 3, 3, 0])
