@@ -307,7 +307,8 @@ def weight_rows(x, t, keep, up, n, classes, count, values, slopes, part, ticket,
         if -lane != first:
             rest = (rest + real(1)) * exp_gap(mine, top)
         rest, whole = real(team_reduce(float64(rest), False)), team_reduce(whole, False)
-        log_s, share = log1p(rest), real(whole) / (real(1) + rest)
+        # The largest term is 1, or NaN of an infinite logit.
+        log_s, share = log1p(rest), real(whole) / (rest + exp_gap(top, top))
         scale, value = real(up / count[0]), float64(0)
         c = lane
         while c < classes:

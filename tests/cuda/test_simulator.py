@@ -325,6 +325,16 @@ def test_weights_of_every_class(classes, team, dtype, monkeypatch):
     close(total, value.sum() / 5, dtype, 10)
 
 
+def test_infinite_logits_and_weights_of_every_class():
+    x = np.float32([[1, 2, 3], [1, np.inf, 2], [1, -np.inf, 2], [-np.inf] * 3, [1, np.nan, 2]])
+    t = np.full((5, 3), 1 / 3, np.float32)
+    with np.errstate(all="ignore"):
+        value, slope, _ = LOSSES["cross_entropy"].reference(x, t)
+    _, values, slopes = device.run_weights(LOSSES["cross_entropy"], x, t, None, 1.0, True)
+    np.testing.assert_allclose(values, value, 1e-6)
+    np.testing.assert_allclose(slopes, slope, 1e-6)
+
+
 # --- the rest -----------------------------------------------------------------------------------
 
 
