@@ -7,6 +7,7 @@ from functools import cache
 import cupy
 import numpy as np
 from numba import cuda
+from numba.core import config
 
 BLOCKS = 2112  # of a launch, at most: sixteen on each of an H200's 132 SMs
 
@@ -45,7 +46,13 @@ def launch(kernel, blocks, threads, *arguments, shared=0):
     A pointer costs a microsecond of the host's time, an array six.
     """
     stream = _stream(cupy.cuda.get_current_stream().ptr)
-    kernel[max(1, blocks), threads, stream, shared](*map(pointer, arguments))
+    # Numba warns of fewer than 128 blocks; a small batch has no more.
+    warn, config.CUDA_LOW_OCCUPANCY_WARNINGS = config.CUDA_LOW_OCCUPANCY_WARNINGS, 0
+    try:
+        configured = kernel[max(1, blocks), threads, stream, shared]
+    finally:
+        config.CUDA_LOW_OCCUPANCY_WARNINGS = warn
+    configured(*map(pointer, arguments))
 
 
 def pointer(x):

@@ -1,5 +1,7 @@
 """The kernels as compiled for an H200: what shows in no simulator, without a GPU."""
 
+from types import SimpleNamespace
+
 import pytest
 
 pytest.importorskip("numba_cuda", reason="compiles with numba-cuda: pip install numba-cuda[cu13]")
@@ -42,3 +44,22 @@ def test_float64_in_sums_only(rows):
         if "float32" in row["kernel"]:
             elements = 16 if "cross_entropy" not in row["kernel"] else 0
             assert int(row["float64"]) <= 35 + 2 * elements, row["kernel"]
+
+
+def test_a_small_launch_warns_of_nothing(monkeypatch):
+    """Numba does, of fewer than 128 blocks."""
+    launching = codegen.without_a_gpu().launching
+    from numba import cuda
+
+    @cuda.jit
+    def kernel(x):
+        pass
+
+    launched = []
+    monkeypatch.setattr(type(kernel), "call", lambda *arguments: launched.append(arguments))
+    stream = SimpleNamespace(get_current_stream=lambda: SimpleNamespace(ptr=0))
+    monkeypatch.setattr(launching, "cupy", SimpleNamespace(cuda=stream, ndarray=()))
+    launching.launch(kernel, 1, 128, 0)  # the suite makes warnings errors
+    assert launched[0][1] == (0,)
+    with pytest.warns(Warning, match="Grid size 2"):  # of a user's own kernels it still does
+        kernel[2, 128]
