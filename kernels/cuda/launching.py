@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from threading import get_ident
 
 import cupy
 import numpy as np
@@ -10,11 +11,13 @@ from numba import cuda
 from numba.core import config
 
 BLOCKS = 2112  # of a launch, at most: sixteen on each of an H200's 132 SMs
+PER_THREAD = 2  # CUDA's name for the default stream of a thread, in every thread the same
 
 
 def here():
     """The device and the stream of the next launch. Launches queue for what their stream has."""
-    return cupy.cuda.Device().id, cupy.cuda.get_current_stream().ptr
+    stream = cupy.cuda.get_current_stream().ptr
+    return cupy.cuda.Device().id, (stream, get_ident()) if stream == PER_THREAD else stream
 
 
 @cache

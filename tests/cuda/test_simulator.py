@@ -6,6 +6,8 @@ order, an access outside an array raises. Run with NUMBA_ENABLE_CUDASIM=1.
 
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -348,6 +350,18 @@ def test_the_same_bits_in_every_order_of_blocks():
         results += device.run_classes(LOSSES["cross_entropy"], logits, target, None, -100, 1.0)
         found.add(b"".join(a.tobytes() for a in results if a is not None))
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("stream", "shared"), [(0, True), (4096, True), (launching.PER_THREAD, False)]
+)
+def test_scratch_belongs_to_a_stream(stream, shared, monkeypatch):
+    """Of the name PER_THREAD every thread has its own; two grids with one ticket would mix."""
+    current = SimpleNamespace(ptr=stream)
+    monkeypatch.setattr(simulator.cupy.cuda, "get_current_stream", lambda: current)
+    with ThreadPoolExecutor(1) as pool:
+        theirs = pool.submit(lambda: launching.scratch(*launching.here())).result()
+    assert (theirs is launching.scratch(*launching.here())) == shared
 
 
 @dtypes
