@@ -270,3 +270,21 @@ def test_named_parameters():
     model = nn.Linear(2, 2)
     optimizer = optim.SGD(model.named_parameters(), lr=1.0)
     assert [id(p) for p in optimizer.param_groups[0]["params"]] == list(map(id, model.parameters()))
+
+
+def test_states_in_any_order_of_memory():
+    """A step updates them in place: a copy in row order would be updated instead."""
+    results = []
+    for layout in (np.ascontiguousarray, np.asfortranarray):
+        p = mg.ones(3, 4, requires_grad=True)
+        optimizer = mg.optim.Adam([p])
+        saved = optimizer.state_dict()
+        moments = np.arange(12, dtype=np.float32).reshape(3, 4) / 10
+        saved["state"] = {0: {"step": 3, "exp_avg": mg.from_numpy(layout(moments)),
+                              "exp_avg_sq": mg.from_numpy(layout(moments))}}  # fmt: skip
+        optimizer.load_state_dict(saved)
+        for _ in range(3):
+            p.grad = mg.full((3, 4), 0.5)
+            optimizer.step()
+        results.append(p.detach().numpy())
+    np.testing.assert_array_equal(*results)

@@ -17,7 +17,7 @@ from numba import from_dtype, types
 
 from . import cross_entropy, elementwise, launching
 from .compiling import build
-from .launching import BLOCKS, constant, here, launch, plain, scratch, status
+from .launching import BLOCKS, in_order, launch, on_device, plain, state
 
 WAVE = 528  # blocks of a pointwise loss, at most: four on each of an H200's 132 SMs, all at once
 FEW = 32  # up to so many classes, a thread takes a row
@@ -38,14 +38,14 @@ _INTEGERS, _DOUBLES, _TICKET, _BYTES = map(pointer, (int64, float64, types.uint3
 
 def check():
     """Raise IndexError if a target's class was out of range since the last check. Waits."""
-    found = status(*here())
-    position, wrong, classes = cupy.asnumpy(found).tolist()
-    if position >= 0:
-        found.fill(-1)
-        raise IndexError(
-            f"target: class {wrong} at position {position} (of the target as one row) is out of "
-            f"bounds for {classes} classes; expected 0 to {classes - 1}, or ignore_index"
-        )
+    for known in list(launching.states.values()):
+        position, wrong, classes = cupy.asnumpy(known.bad_class).tolist()
+        if position >= 0:
+            known.bad_class.fill(-1)
+            raise IndexError(
+                f"target: class {wrong} at position {position} (of the target as one row) is out "
+                f"of bounds for {classes} classes; expected 0 to {classes - 1}, or ignore_index"
+            )
 
 
 # --- pointwise losses ---------------------------------------------------------------------------
@@ -58,22 +58,22 @@ def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False, count=1
     upstream: a number, or None for no gradient; value: whether to return the values one by one.
     Returns the sum of the values / count, the values or None, and upstream / count * slope or None.
     """
-    x, y = cupy.ascontiguousarray(x), cupy.ascontiguousarray(y)
+    x, y = in_order(x), in_order(y)
     each, place = None, "host"
     if isinstance(parameter, cupy.ndarray):
-        each, parameter, place = parameter, 0.0, "each" if any(parameter.strides) else "one"
-        each = cupy.ascontiguousarray(each) if place == "each" else each
+        place = "each" if any(parameter.strides) else "one"
+        each, parameter = in_order(parameter) if place == "each" else parameter, 0.0
     numbers = len(parameter) if type(parameter) is tuple else None
     total, values, slopes = _outputs(x, x.shape, upstream, value)
-    kernel = pointwise_kernel(loss.rule, x.dtype, numbers, place, value, upstream is not None)
     n, threads = x.size, elementwise.BLOCK
-    read = (x, y, each) if place == "each" else (x, y)
-    tile = threads * elementwise.VECTORS * 16 // x.itemsize
-    tiles = n // tile if all(map(launching.aligned, read)) else 0
+    aligned = all(map(launching.aligned, (x, y, each) if place == "each" else (x, y)))
+    kernel = pointwise_kernel(
+        loss.rule, x.dtype, numbers, place, aligned, value, upstream is not None
+    )
     launch(
         kernel, min(-(-n // (4 * threads)), WAVE), threads, x, y, parameter, each,
-        0.0 if upstream is None else upstream / count, count, n, tiles, values, slopes,
-        *scratch(*here()), total,
+        0.0 if upstream is None else upstream / count, count, n, values, slopes,
+        *state()[:2], total,
     )  # fmt: skip
     return total, values, slopes
 
@@ -88,20 +88,21 @@ def _outputs(x, shape, upstream, value):
 
 
 @cache
-def pointwise_kernel(rule, dtype, numbers, place, value, slopes):
+def pointwise_kernel(rule, dtype, numbers, place, aligned, value, slopes):
     """numbers: how many parameters the rule takes as a tuple; None: one.
 
     place: where it is: on the "host", or "one" for all elements or for "each" on the device.
+    aligned: whether every array begins at a multiple of 16 bytes.
     """
     real, array = from_dtype(dtype), pointer(from_dtype(dtype))
     parameter = real if numbers is None else types.UniTuple(real, numbers)
     signature = (
-        array, array, parameter, array, real, float64, int64, int64, array, array, _DOUBLES,
-        _TICKET, array,
+        array, array, parameter, array, real, float64, int64, array, array, _DOUBLES, _TICKET,
+        array,
     )  # fmt: skip
     return build(
         elementwise.pointwise, signature, elementwise.BLOCK, 16 // dtype.itemsize, dtype.type, rule,
-        VARIES=place == "each", VALUES=value, SLOPES=slopes,
+        ALIGNED=aligned, VARIES=place == "each", VALUES=value, SLOPES=slopes,
         number_of=elementwise.stored if place == "one" else elementwise.given,
         parameter_at=elementwise.its_own if place == "each" else elementwise.the_same,
     )  # fmt: skip
@@ -122,7 +123,7 @@ def count_classes(target, weight, classes, ignore):
     )
     launch(
         kernel, min(-(-n // THREADS), BLOCKS), THREADS, plain(target), plain(weight), ignore, n,
-        classes, *scratch(*here()), count, status(*here()),
+        classes, *state()[:2], count, state().bad_class,
     )  # fmt: skip
     if AT_ONCE:
         check()
@@ -148,15 +149,18 @@ def run_classes(loss, x, target, weight, ignore, upstream=None, value=False, cou
     Rows whose class is `ignore` or out of range give 0; `count` is a number or what count_classes
     gave; the rest as in run_pointwise.
     """
-    layout = class_layout(x.shape[1], x.itemsize)
+    layout = class_layout(x.shape[1], x.itemsize, launching.shared_memory())
     kernel = class_kernel(
         x.dtype, tuple(layout.items()), weight is not None, value, upstream is not None
     )
     return _run_rows(kernel, layout, x, (target, weight, ignore), upstream, value, count)
 
 
-def class_layout(classes, itemsize):
-    """How a row is kept on the chip while it is read once: the kernel's constants."""
+def class_layout(classes, itemsize, shared):
+    """How a row is kept on the chip while it is read once: the kernel's constants.
+
+    shared: bytes of shared memory that a block may have.
+    """
     width = 16 // itemsize
     if 0 < classes <= FEW:
         each = max(1, 8 * width // classes)  # 8 to 25 KB in a block's shared memory
@@ -169,6 +173,7 @@ def class_layout(classes, itemsize):
     for team, vectors, limit in LAYOUTS:
         if team == 1024 and itemsize == 8:  # has the registers of half as many threads
             team, limit = team // 2, limit * 2
+        limit = min(limit, (shared - 4096) // (team * 16))  # 4 KiB for the sums
         staged = max(0, -(-places // team) - vectors)
         if staged <= limit:
             break
@@ -229,11 +234,10 @@ def _run_rows(kernel, layout, x, arguments, upstream, value, count):
     x, n, threads = plain(x), len(x), layout["threads"]
     total, values, slopes = _outputs(x, n, upstream, value)
     rows = threads // layout["TEAM"] * layout.get("EACH", 1)
-    count = count if isinstance(count, cupy.ndarray) else constant(*here(), float(count))
     launch(
         kernel, min(-(-n // rows), BLOCKS), threads, x, *map(plain, arguments),
-        0.0 if upstream is None else upstream, n, x.shape[1], count, values, slopes,
-        *scratch(*here()), total, shared=layout.get("STAGED", 0) * threads * 16,
+        0.0 if upstream is None else upstream, n, x.shape[1], on_device(count), values, slopes,
+        *state()[:2], total, shared=layout.get("STAGED", 0) * threads * 16,
     )  # fmt: skip
     return total, values, slopes
 
@@ -243,14 +247,15 @@ def _run_rows(kernel, layout, x, arguments, upstream, value, count):
 
 def run_zero_below(g, out):
     """g where out > 0 or NaN, else 0: the slope of a ReLU whose results were out."""
-    g, out, slopes = cupy.ascontiguousarray(g), cupy.ascontiguousarray(out), cupy.empty_like(g)
+    g, out = in_order(g), in_order(out)
+    slopes = cupy.empty_like(g)  # in row order as well
     _run(elementwise.zero_below, g.dtype, g.size, "xxx", g, out, slopes)
     return slopes
 
 
 def run_erf(x):
     """The error function of an array of any shape."""
-    x = cupy.ascontiguousarray(x)
+    x = in_order(x)
     out = cupy.empty_like(x)
     _run(elementwise.erf, x.dtype, x.size, "xx", x, out)
     return out
@@ -261,9 +266,9 @@ def bind_update(rule, p, states):
     present = tuple(state is not None for state in states)
 
     def step(g, h):
-        whole = cupy.ascontiguousarray(p)
+        whole = in_order(p)
         _run(
-            elementwise.update, p.dtype, p.size, f"xxxxx{len(h)}", whole, cupy.ascontiguousarray(g),
+            elementwise.update, p.dtype, p.size, f"xxxxx{len(h)}", whole, in_order(g),
             *states, tuple(map(float, h)), rule=rule, present=present,
         )  # fmt: skip
         if whole is not p:

@@ -12,9 +12,9 @@ import numpy as np
 from numba import cuda, from_dtype
 
 from .. import elementary
-from . import cross_entropy, primitives, sums
+from . import cross_entropy, elementwise, primitives, sums
 
-HELPERS = (*sums.HELPERS, *cross_entropy.HELPERS)
+HELPERS = (*sums.HELPERS, *elementwise.HELPERS, *cross_entropy.HELPERS)
 _FOLDERS = (Path(__file__).parent, Path(__file__).parent.parent)
 _SOURCE = hashlib.sha256(
     b"".join(path.read_bytes() for folder in _FOLDERS for path in sorted(folder.glob("*.py")))
@@ -65,7 +65,7 @@ def build(kernel, signature, threads, blocks, dtype, rule=None, **constants):
     math_of, kind = functions(dtype), from_dtype(np.dtype(dtype))
     width = 128 // kind.bitwidth
     scope = {
-        **vars(sums), **vars(cross_entropy), **kernel.__globals__,
+        **vars(sums), **vars(elementwise), **vars(cross_entropy), **kernel.__globals__,
         "real": dtype, "kind": kind, "wide": kind, "infinity": dtype(np.inf), "WIDTH": width,
         "exp": math_of.exp, "exp_gap": math_of.exp_gap, "log1p": math_of.log1p,
         "BLOCK": threads, "TEAM": threads,
@@ -82,4 +82,5 @@ def build(kernel, signature, threads, blocks, dtype, rule=None, **constants):
     name = kernel.__name__, owner, str(kind), options, str(threads), str(blocks), _SOURCE
     function.__qualname__ = ".".join(name)
     function.__module__ = kernel.__module__
-    return cuda.jit(signature, cache=True, launch_bounds=(threads, blocks))(function)
+    # Optimized once more while it is linked (lto), cross-entropy of 32 classes spills.
+    return cuda.jit(signature, cache=True, lto=False, launch_bounds=(threads, blocks))(function)

@@ -43,13 +43,17 @@ def count_classes(target, weight, ignore, n, classes, part, ticket, count, statu
         part[cuda.gridDim.x + cuda.blockIdx.x] = first_bad
     last, sum = fold(sum, part, ticket)
     if last:
-        count[0] = sum if sum != 0 else float64(infinity - infinity)
-        for block in range(cuda.gridDim.x):
+        block = cuda.threadIdx.x
+        while block < cuda.gridDim.x:
             first_bad = min(first_bad, fresh(part, cuda.gridDim.x + block))
-        if first_bad < n and status[0] < 0:
-            status[0] = int64(first_bad)
-            status[1] = target[int64(first_bad)]
-            status[2] = classes
+            block += cuda.blockDim.x
+        first_bad = -team_reduce(-first_bad, True)
+        if cuda.threadIdx.x == 0:
+            count[0] = sum if sum != 0 else float64(infinity - infinity)
+            if first_bad < n and status[0] < 0:
+                status[0] = int64(first_bad)
+                status[1] = target[int64(first_bad)]
+                status[2] = classes
 
 
 def few_classes(
@@ -107,7 +111,7 @@ def few_classes(
         cuda.syncthreads()
         first += cuda.gridDim.x * (BLOCK * EACH)
     last, sum = fold(sum, part, ticket)
-    if last:
+    if last and cuda.threadIdx.x == 0:
         total[0] = real(sum / count[0])
 
 
@@ -252,7 +256,7 @@ def class_rows(
                     place += TEAM * WIDTH
         row = as_new(int32(row + cuda.gridDim.x * TEAMS))
     last, sum = fold(sums[cuda.threadIdx.x // TEAM] if lane == 0 else float64(0), part, ticket)
-    if last:
+    if last and cuda.threadIdx.x == 0:
         total[0] = real(sum / count[0])
 
 
@@ -307,7 +311,8 @@ def weight_rows(x, t, keep, up, n, classes, count, values, slopes, part, ticket,
         if -lane != first:
             rest = (rest + real(1)) * exp_gap(mine, top)
         rest, whole = real(team_reduce(float64(rest), False)), team_reduce(whole, False)
-        log_s, share = log1p(rest), real(whole) / (real(1) + rest)
+        # The largest term is 1, or NaN of an infinite logit.
+        log_s, share = log1p(rest), real(whole) / (rest + exp_gap(top, top))
         scale, value = real(up / count[0]), float64(0)
         c = lane
         while c < classes:
@@ -326,7 +331,7 @@ def weight_rows(x, t, keep, up, n, classes, count, values, slopes, part, ticket,
                 values[row] = value
         row += cuda.gridDim.x * (BLOCK // TEAM)
     last, sum = fold(sum, part, ticket)
-    if last:
+    if last and cuda.threadIdx.x == 0:
         total[0] = real(sum / count[0])
 
 

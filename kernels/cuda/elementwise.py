@@ -11,32 +11,31 @@ BLOCK = 256  # threads
 VECTORS = 4  # accesses of 16 bytes to each operand before the first use: 160 KB in flight on an SM
 
 # Bound anew for each rule and float type (compiling.py). WIDTH: elements in 16 bytes; KEPT: in
-# VECTORS times that; VARIES, VALUES, SLOPES: whether there is a parameter per element, and which
-# outputs there are; A, B, C: which states an optimizer has.
-point = real = kind = number_of = parameter_at = WIDTH = KEPT = VARIES = VALUES = SLOPES = A = B = (
-    C
-) = None
+# VECTORS times that; ALIGNED: whether arrays begin at multiples of 16 bytes; VARIES: whether there
+# is a parameter per element; VALUES, SLOPES: which outputs there are; A, B, C: which states an
+# optimizer has.
+point = real = kind = number_of = parameter_at = ALIGNED = WIDTH = KEPT = None
+VARIES = VALUES = SLOPES = A = B = C = None
 
 
-def pointwise(x, y, parameter, each, up, count, n, tiles, values, slopes, part, ticket, total):
+def pointwise(x, y, parameter, each, up, count, n, values, slopes, part, ticket, total):
     """One pass over x and y (n,): values and slopes * up where wanted, and their sum / count.
 
-    parameter: a number or a tuple of them, or else each (n,), or (1,) for all. tiles: how many to
-    read in accesses of 16 bytes, 0 if an array does not begin at a multiple of 16.
+    parameter: a number or a tuple of them, or else each (n,), or (1,) for all.
     """
     xs = cuda.local.array(KEPT, kind)
     ys = cuda.local.array(KEPT, kind)
     ps = cuda.local.array(KEPT, kind)
     out = cuda.local.array(KEPT, kind)
     common = number_of(parameter, each)
-    tile, sum = cuda.blockIdx.x, float64(0)
+    tile, tiles, sum = cuda.blockIdx.x, n // (BLOCK * KEPT), float64(0)
     while tile < tiles:
         first = (tile * (BLOCK * VECTORS) + cuda.threadIdx.x) * WIDTH
         for k in range(VECTORS):
-            copy16(xs, k * WIDTH, x, first + k * (BLOCK * WIDTH))
-            copy16(ys, k * WIDTH, y, first + k * (BLOCK * WIDTH))
+            move(xs, k * WIDTH, x, first + k * (BLOCK * WIDTH))
+            move(ys, k * WIDTH, y, first + k * (BLOCK * WIDTH))
             if VARIES:
-                copy16(ps, k * WIDTH, each, first + k * (BLOCK * WIDTH))
+                move(ps, k * WIDTH, each, first + k * (BLOCK * WIDTH))
         for j in range(KEPT):
             value, slope = point(xs[j], ys[j], parameter_at(common, ps, j), up)
             sum += value
@@ -44,9 +43,9 @@ def pointwise(x, y, parameter, each, up, count, n, tiles, values, slopes, part, 
             ys[j] = value
         for k in range(VECTORS):
             if SLOPES:
-                copy16(slopes, first + k * (BLOCK * WIDTH), out, k * WIDTH)
+                move(slopes, first + k * (BLOCK * WIDTH), out, k * WIDTH)
             if VALUES:
-                copy16(values, first + k * (BLOCK * WIDTH), ys, k * WIDTH)
+                move(values, first + k * (BLOCK * WIDTH), ys, k * WIDTH)
         tile += cuda.gridDim.x
     i = tiles * (BLOCK * KEPT) + cuda.grid(1)
     while i < n:
@@ -58,8 +57,17 @@ def pointwise(x, y, parameter, each, up, count, n, tiles, values, slopes, part, 
             values[i] = value
         i += cuda.gridsize(1)
     last, sum = fold(sum, part, ticket)
-    if last:
+    if last and cuda.threadIdx.x == 0:
         total[0] = real(sum / count)
+
+
+def move(to, i, source, j):
+    """to[i : i + WIDTH] = source[j : j + WIDTH], in one access where the arrays allow it."""
+    if ALIGNED:
+        copy16(to, i, source, j)
+    else:
+        for q in range(WIDTH):
+            to[i + q] = source[j + q]
 
 
 def given(parameter, each):
@@ -131,3 +139,6 @@ def add_runs(values, order, starts, out, n):
             total += values[order[j]]
         out[i] = total
         i += cuda.gridsize(1)
+
+
+HELPERS = (move,)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ctypes import c_double, c_float, c_int64
 from functools import cache, lru_cache
+from threading import get_ident
+from typing import NamedTuple
 
 import cupy
 import numpy as np
@@ -13,42 +15,58 @@ from numba import types
 
 SCALARS = {types.int64: c_int64, types.float32: c_float, types.float64: c_double}
 BLOCKS = 2112  # of a launch, at most: sixteen on each of an H200's 132 SMs
+PER_THREAD = 2  # CUDA's name for the default stream of a thread, in every thread the same
 
 
-def here():
-    """The device and the stream of the next launch. Launches queue for what their stream has."""
-    return cupy.cuda.Device().id, cupy.cuda.get_current_stream().ptr
+class State(NamedTuple):
+    """What the launches on a stream share, which queue for it: the blocks' sums and a ticket (see
+    sums.fold), and (position, class, number of classes) of the first class out of range, or -1."""
+
+    part: cupy.ndarray
+    ticket: cupy.ndarray
+    bad_class: cupy.ndarray
 
 
-@cache
-def scratch(device, stream):
-    """What a loss's kernels need besides its arrays: the blocks' sums, a ticket (see sums.fold)."""
-    return cupy.empty(2 * BLOCKS), cupy.zeros(1, np.uint32)
+states: dict[tuple, State] = {}
 
 
-@cache
-def status(device, stream):
-    """(position, class, number of classes) of the first class that was out of range; -1: none."""
-    return cupy.full(3, -1, np.int64)
+def state() -> State:
+    """That of the next launch."""
+    key = here()
+    if key not in states:
+        fresh = State(cupy.empty(2 * BLOCKS), cupy.zeros(1, np.uint32), cupy.full(3, -1, np.int64))
+        states.setdefault(key, fresh)
+    return states[key]
 
 
-@cache
-def constant(device, stream, number):
-    """A number where kernels read it."""
+def here() -> tuple:
+    """The device and the stream of the next launch."""
+    stream = cupy.cuda.get_current_stream().ptr
+    return cupy.cuda.Device().id, (stream, get_ident()) if stream == PER_THREAD else stream
+
+
+@lru_cache(256)
+def _constant(here, number):
     return cupy.full((), number, np.float64)
+
+
+def on_device(number):
+    """A number where kernels read it; an array as it is."""
+    return number if isinstance(number, cupy.ndarray) else _constant(here(), float(number))
 
 
 def launch(kernel, blocks, threads, *arguments, shared=0):
     """Launch on CuPy's current stream, with so many bytes of dynamic shared memory.
 
-    Not by Numba's dispatcher, which looks at every argument anew: a call of run_pointwise takes 11
-    µs of the host's time without the driver's, and takes 27 with it.
+    Not by Numba's dispatcher, which looks at every argument anew, and warns of few blocks: a call
+    of run_pointwise takes 11 µs of the host's time without the driver's, and takes 27 with it.
     """
     function, kinds, spread = _ready(kernel)
     if spread >= 0:
         arguments = (*arguments[:spread], *arguments[spread], *arguments[spread + 1 :])
     values = [kind(x) for kind, x in zip(kinds, arguments, strict=True)]
-    core.launch(_stream(here()[1]), _grid(max(1, blocks), threads, shared), function, *values)
+    stream = _stream(cupy.cuda.get_current_stream().ptr)
+    core.launch(stream, _grid(max(1, blocks), threads, shared), function, *values)
 
 
 @cache
@@ -85,17 +103,28 @@ def aligned(x):
     return x.data.ptr % 16 == 0
 
 
+def in_order(x):
+    """The array, or a copy, in row order. cupy.ascontiguousarray makes (1,) of a shape ()."""
+    return x if x.flags.c_contiguous else x.copy()
+
+
 def plain(x):
-    """The array, or a copy, in row order and aligned; no array as it is."""
+    """The same and aligned; no array as it is."""
     if not isinstance(x, cupy.ndarray):
         return x
-    x = cupy.ascontiguousarray(x)
+    x = in_order(x)
     return x if aligned(x) else x.copy()
+
+
+@cache
+def shared_memory():
+    """Bytes of shared memory that a block may ask for: 227 KiB on an H200, 99 on smaller GPUs."""
+    return cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
 
 
 def allow_shared(kernel, size):
     """Ask for `size` bytes of a block's shared memory, once for a kernel; 48 KiB need no asking."""
-    (compiled,) = kernel.overloads.values()
+    ((_, compiled),) = kernel.overloads.items()
     attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     handle = compiled._codelibrary.get_cufunc().handle
     (error,) = driver.cuKernelSetAttribute(attribute, size, handle, cupy.cuda.Device().id)

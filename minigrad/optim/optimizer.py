@@ -203,7 +203,7 @@ class Optimizer:
                     f"parameter's, for {key}.{name}, got {got}"
                 )
         return {
-            name: value.to(p).clone() if isinstance(value, Tensor) else value
+            name: value.to(p).contiguous().clone() if isinstance(value, Tensor) else value
             for name, value in state.items()
         }
 

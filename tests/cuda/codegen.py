@@ -37,6 +37,7 @@ def without_a_gpu():
     def jit(*signature, device=False, **options):
         if device:
             return cuda.jit(device=True, **options)
+        assert options["lto"] is False  # as measure() compiles
         return lambda function: (function, signature[0], options["launch_bounds"])
 
     compiling.cuda = SimpleNamespace(jit=jit)
@@ -56,13 +57,13 @@ def kernels(device):
     for dtype in (F4, F8):
         ahead = 2 * elementwise.VECTORS * 16
         for name, rule in losses.items():
-            numbers = (rule, dtype, None, "host", False, True)
+            numbers = (rule, dtype, None, "host", True, False, True)
             yield f"{name} {dtype}", device.pointwise_kernel(*numbers), ahead, 0
     for name, numbers in (("log_cosh_loss", 0), ("quantile_loss", 1), ("sigmoid_focal_loss", 2)):
         rule = rules.derive(name, getattr(functional, name).__wrapped__, numbers).rule
-        options = rule, F4, numbers if numbers > 1 else None, "host", False, True
+        options = rule, F4, numbers if numbers > 1 else None, "host", True, False, True
         yield f"{name} (derived) float32", device.pointwise_kernel(*options), ahead, 0
-    weighted = (losses["bce_with_logits"], F4, None, "each", True, True)
+    weighted = (losses["bce_with_logits"], F4, None, "each", True, True, True)
     yield (
         "bce_with_logits, weights, values",
         device.pointwise_kernel(*weighted),
@@ -71,18 +72,18 @@ def kernels(device):
     )
     yield (
         "mse, forward",
-        device.pointwise_kernel(losses["mse"], F4, None, "host", False, False),
+        device.pointwise_kernel(losses["mse"], F4, None, "host", True, False, False),
         ahead,
         0,
     )
     for dtype in (F4, F8):
         for classes in CLASSES:
-            layout = device.class_layout(classes, dtype.itemsize)
+            layout = device.class_layout(classes, dtype.itemsize, SHARED)
             kernel = device.class_kernel(dtype, tuple(layout.items()), False, False, True)
             ahead = layout["VECTORS"] * 16
             shared = layout.get("STAGED", 0) * layout["threads"] * 16
             yield f"cross_entropy {classes} {dtype}", kernel, ahead, shared
-    layout = tuple(device.class_layout(1000, 4).items())
+    layout = tuple(device.class_layout(1000, 4, SHARED).items())
     yield (
         "cross_entropy 1000, weights, values",
         device.class_kernel(F4, layout, True, True, True),

@@ -6,6 +6,8 @@ order, an access outside an array raises. Run with NUMBA_ENABLE_CUDASIM=1.
 
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -35,16 +37,16 @@ def small(monkeypatch):
         device.loop_kernel, compiling.build,
     ):  # fmt: skip
         cached.cache_clear()
-    launching.status(0, 0).fill(-1)
+    launching.state().bad_class.fill(-1)
     yield
-    assert launching.scratch(0, 0)[1][0] == 0, "the ticket is not back at 0"
+    assert launching.state().ticket[0] == 0, "the ticket is not back at 0"
 
 
 def layout(team, vectors, staged=0, beyond=False):
     """One way to keep rows, whatever the number of classes."""
     threads = max(64, team)
     names = {"TEAM": team, "VECTORS": vectors, "STAGED": staged, "BEYOND": beyond}
-    return lambda classes, itemsize: {"threads": threads, **names}
+    return lambda classes, itemsize, shared: {"threads": threads, **names}
 
 
 def generator(*seed):
@@ -146,6 +148,8 @@ def test_views_that_begin_anywhere(shift):
     total, _, slopes = device.run_pointwise(LOSSES["mse"], x, y, upstream=1.0)
     np.testing.assert_array_equal(slopes, 2 * (x - y))
     close(total, ((x.astype("f8") - y) ** 2).sum(), "float32")
+    aligned = device.run_pointwise(LOSSES["mse"], x.copy(), y.copy(), upstream=1.0)
+    np.testing.assert_array_equal(total, aligned[0])  # the same bits wherever it begins
     strided = device.run_pointwise(LOSSES["mse"], x[::2], y[::2], upstream=1.0)[2]
     np.testing.assert_array_equal(strided, slopes[::2])
 
@@ -329,6 +333,16 @@ def test_weights_of_every_class(classes, team, dtype, monkeypatch):
     close(total, value.sum() / 5, dtype, 10)
 
 
+def test_infinite_logits_and_weights_of_every_class():
+    x = np.float32([[1, 2, 3], [1, np.inf, 2], [1, -np.inf, 2], [-np.inf] * 3, [1, np.nan, 2]])
+    t = np.full((5, 3), 1 / 3, np.float32)
+    with np.errstate(all="ignore"):
+        value, slope, _ = LOSSES["cross_entropy"].reference(x, t)
+    _, values, slopes = device.run_weights(LOSSES["cross_entropy"], x, t, None, 1.0, True)
+    np.testing.assert_allclose(values, value, 1e-6)
+    np.testing.assert_allclose(slopes, slope, 1e-6)
+
+
 # --- the rest -----------------------------------------------------------------------------------
 
 
@@ -342,6 +356,18 @@ def test_the_same_bits_in_every_order_of_blocks():
         results += device.run_classes(LOSSES["cross_entropy"], logits, target, None, -100, 1.0)
         found.add(b"".join(a.tobytes() for a in results if a is not None))
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("stream", "shared"), [(0, True), (4096, True), (launching.PER_THREAD, False)]
+)
+def test_scratch_belongs_to_a_stream(stream, shared, monkeypatch):
+    """Of the name PER_THREAD every thread has its own; two grids with one ticket would mix."""
+    current = SimpleNamespace(ptr=stream)
+    monkeypatch.setattr(simulator.cupy.cuda, "get_current_stream", lambda: current)
+    with ThreadPoolExecutor(1) as pool:
+        theirs = pool.submit(launching.state).result()
+    assert (theirs is launching.state()) == shared
 
 
 @dtypes
@@ -380,10 +406,22 @@ def test_relu_and_erf():
     g = np.float32([[1, 2], [np.nan, 4]])
     out = np.float32([[0, 1], [2, np.nan]])
     np.testing.assert_array_equal(device.run_zero_below(g, out), [[0, 2], [np.nan, 4]])
+    turned = np.asfortranarray(g)  # as the gradient of x.T is
+    np.testing.assert_array_equal(device.run_zero_below(turned, out), [[0, 2], [np.nan, 4]])
     x = np.linspace(-3, 3, 100).reshape(4, 25)
     from math import erf
 
     np.testing.assert_allclose(device.run_erf(x), np.vectorize(erf)(x), 1e-15)
+
+
+def test_a_single_number_stays_one():
+    x, y = np.array(2.0, np.float32), np.array(0.5, np.float32)
+    total, values, slopes = device.run_pointwise(LOSSES["mse"], x, y, 0.0, 1.0, True)
+    assert total.shape == values.shape == slopes.shape == ()
+    assert (total, values, slopes) == (2.25, 2.25, 3.0)
+    assert device.run_erf(x).shape == device.run_zero_below(x, y).shape == ()
+    device.bind_update(optimizers.sgd, x, [None] * 3)(y, np.array([0.5, 0, 0, 1, 0]))
+    assert x == 1.75
 
 
 @dtypes
@@ -402,11 +440,12 @@ def test_additions_at_repeated_positions(dtype):
 def test_layouts_cover_rows_of_any_size():
     for itemsize in (4, 8):
         for classes in [*range(7, 2000, 37), 4096, 8193, 20000, 50257, 65536, 128256, 10**7]:
-            chosen = device.class_layout(classes, itemsize)
+            chosen = device.class_layout(classes, itemsize, 227 * 1024)
             kept = chosen["TEAM"] * (chosen["VECTORS"] + chosen["STAGED"]) * 16 // itemsize
             assert kept >= classes + classes % (16 // itemsize) or chosen["BEYOND"]
             assert chosen["STAGED"] * chosen["threads"] * 16 <= 227 * 1024 - 4096
-    assert not device.class_layout(65536, 4)["BEYOND"]
+    assert not device.class_layout(65536, 4, 227 * 1024)["BEYOND"]
+    assert device.class_layout(65536, 4, 99 * 1024)["BEYOND"]  # on a smaller GPU
 
 
 def test_the_simulator_forbids_what_a_gpu_does():
