@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 import sys
 
 import pytest
@@ -75,6 +76,8 @@ CPU_ONLY = {  # file, or file::test -> why it is skipped on a GPU
 
 
 def pytest_configure():
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background job
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if DEVICE == "cpu":
         return
     if DEVICE == "stand-in":

@@ -380,7 +380,7 @@ def test_ctrl_c_as_a_process(tmp_path):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    error = process.communicate()[1]
+    error = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert re.fullmatch(r"minigrad: stopped in epoch \d+, which .* add --resume .*\n", error)
     assert len(mg.load(file)["progress"]["history"]) >= 1
