@@ -1,4 +1,4 @@
-"""The losses' kernels: NumPy and Numba only, raw arrays in and out. Imports as minigrad.kernels."""
+"""The losses' kernels on raw arrays, for the CPU and for GPUs. Imports as minigrad.kernels."""
 
 import importlib
 

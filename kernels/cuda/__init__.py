@@ -118,12 +118,13 @@ def count_classes(target, weight, classes, ignore):
     raised at once if the environment has CUDA_LAUNCH_BLOCKING=1.
     """
     count, n = cupy.empty((), np.float64), target.size
+    part, ticket, bad_class = state()
     kernel = count_kernel(
         np.dtype("float32") if weight is None else weight.dtype, weight is not None
     )
     launch(
         kernel, min(-(-n // THREADS), BLOCKS), THREADS, plain(target), plain(weight), ignore, n,
-        classes, *state()[:2], count, state().bad_class,
+        classes, part, ticket, count, bad_class,
     )  # fmt: skip
     if AT_ONCE:
         check()

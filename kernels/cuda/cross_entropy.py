@@ -288,7 +288,7 @@ def weight_rows(x, t, keep, up, n, classes, count, values, slopes, part, ticket,
     """
     lane = cuda.threadIdx.x % TEAM
     sum = float64(0)
-    row = int64(cuda.blockIdx.x) * (BLOCK // TEAM) + cuda.threadIdx.x // TEAM
+    row = int64(cuda.blockIdx.x) * TEAMS + cuda.threadIdx.x // TEAM
     while row < n:
         start = row * classes
         kept = True
@@ -329,7 +329,7 @@ def weight_rows(x, t, keep, up, n, classes, count, values, slopes, part, ticket,
             sum += real(value)
             if VALUES:
                 values[row] = value
-        row += cuda.gridDim.x * (BLOCK // TEAM)
+        row += cuda.gridDim.x * TEAMS
     last, sum = fold(sum, part, ticket)
     if last and cuda.threadIdx.x == 0:
         total[0] = real(sum / count[0])

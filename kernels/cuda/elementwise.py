@@ -8,7 +8,7 @@ from .primitives import copy16
 from .sums import fold
 
 BLOCK = 256  # threads
-VECTORS = 4  # accesses of 16 bytes to each operand before the first use: 160 KB in flight on an SM
+VECTORS = 4  # accesses of 16 bytes to each operand before the first use: 131 KB in flight on an SM
 
 # Bound anew for each rule and float type (compiling.py). WIDTH: elements in 16 bytes; KEPT: in
 # VECTORS times that; ALIGNED: whether arrays begin at multiples of 16 bytes; VARIES: whether there

@@ -1,4 +1,4 @@
-"""What a kernel says for which Numba has no word: four instructions, written as PTX or LLVM."""
+"""What a kernel says for which Numba has no word: five instructions, written as PTX or LLVM."""
 
 from llvmlite import ir
 from numba import types
