@@ -202,7 +202,7 @@ def class_kernel(dtype, layout, weighted, value, slopes):
         **constants,
     )  # fmt: skip
     shared = constants.get("STAGED", 0) * threads * 16
-    if shared > 48 * 1024:
+    if shared:
         launching.allow_shared(kernel, shared)
     return kernel
 

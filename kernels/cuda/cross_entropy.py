@@ -163,6 +163,7 @@ def class_rows(
     scale = cuda.shared.array(1, kind)
     if lane == 0:
         sums[cuda.threadIdx.x // TEAM] = 0.0
+    if cuda.threadIdx.x == 0:
         scale[0] = up / count[0]
     cuda.syncthreads()
     row = int32(cuda.blockIdx.x * TEAMS + cuda.threadIdx.x // TEAM)

@@ -123,7 +123,10 @@ def shared_memory():
 
 
 def allow_shared(kernel, size):
-    """Ask for `size` bytes of a block's shared memory, once for a kernel; 48 KiB need no asking."""
+    """Ask for `size` bytes of a block's shared memory, once for a kernel.
+
+    48 KiB need no asking, but a kernel's arrays of constant size are of them.
+    """
     ((_, compiled),) = kernel.overloads.items()
     attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     handle = compiled._codelibrary.get_cufunc().handle

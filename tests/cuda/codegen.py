@@ -9,40 +9,18 @@ may use other registers.
 import re
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
+import driver
 import numpy as np
 
 TABLE = Path(__file__).with_name("sm_90.md")
 CLASSES = (2, 10, 32, 100, 256, 512, 1000, 2048, 4096, 8192, 16384, 32768, 50257, 65536, 128256)
 F4, F8 = np.dtype("float32"), np.dtype("float64")
-REGISTERS, THREADS, SHARED = 65536, 2048, 227 * 1024  # of an SM
+REGISTERS, THREADS = 65536, 2048  # of an SM
 COLUMNS = (
     "kernel", "registers", "stack", "spills", "16-byte loads", "16-byte stores", "local", "calls",
     "float64", "KB in flight",
 )  # fmt: skip
-
-
-def without_a_gpu():
-    """minigrad.kernels.cuda, whose kernels are kept as (function, signature, options)."""
-    import numba.cuda.dispatcher
-    from numba import cuda
-
-    # Numba asks the GPU for what it compiles; nobody else is asked for anything.
-    numba.cuda.dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=(9, 0))
-    sys.modules.setdefault("cupy", ModuleType("cupy"))
-    import minigrad.kernels.cuda as device
-    from minigrad.kernels.cuda import compiling
-
-    def jit(*signature, device=False, **options):
-        if device:
-            return cuda.jit(device=True, **options)
-        assert options["lto"] is False  # as measure() compiles
-        return lambda function: (function, signature[0], options["launch_bounds"])
-
-    compiling.cuda = SimpleNamespace(jit=jit)
-    device.launching.allow_shared = lambda kernel, size: None
-    return device
 
 
 def kernels(device):
@@ -78,12 +56,12 @@ def kernels(device):
     )
     for dtype in (F4, F8):
         for classes in CLASSES:
-            layout = device.class_layout(classes, dtype.itemsize, SHARED)
+            layout = device.class_layout(classes, dtype.itemsize, driver.SHARED)
             kernel = device.class_kernel(dtype, tuple(layout.items()), False, False, True)
             ahead = layout["VECTORS"] * 16
             shared = layout.get("STAGED", 0) * layout["threads"] * 16
             yield f"cross_entropy {classes} {dtype}", kernel, ahead, shared
-    layout = tuple(device.class_layout(1000, 4, SHARED).items())
+    layout = tuple(device.class_layout(1000, 4, driver.SHARED).items())
     yield (
         "cross_entropy 1000, weights, values",
         device.class_kernel(F4, layout, True, True, True),
@@ -109,12 +87,9 @@ def kernels(device):
 
 def measure(kernel, ahead, shared):
     """The row of the table for a kernel, but for its name."""
-    from numba import cuda
-
-    function, signature, (threads, blocks) = kernel
-    ptx, _ = cuda.compile(
-        function, signature, cc=(9, 0), device=False, abi="numba", launch_bounds=(threads, blocks)
-    )
+    ((_, compiled),) = kernel.overloads.items()
+    ptx = compiled._codelibrary.get_asm_str()
+    threads = int(re.search(r"\.maxntid (\d+)", ptx)[1])
     info = link(ptx.encode())
 
     def number(pattern):
@@ -128,7 +103,7 @@ def measure(kernel, ahead, shared):
     resident = min(
         REGISTERS // (-(-registers // 8) * 8 * threads),
         THREADS // threads,
-        SHARED // (static + shared + 1024),
+        driver.SHARED // (static + shared + 1024),
     )
     return [
         registers, number(r"(\d+) bytes stack frame"), number(r"(\d+) bytes spill stores"),
@@ -142,7 +117,7 @@ def link(ptx):
     """What the linker tells of a kernel."""
     from cuda.bindings import nvjitlink
 
-    options = ["-arch=sm_90", "-O3", "-verbose"]
+    options = ["-arch=sm_90a", "-O3", "-verbose"]
     handle = nvjitlink.create(len(options), options)
     nvjitlink.add_data(handle, nvjitlink.InputType.PTX, ptx, len(ptx), "kernel")
     nvjitlink.complete(handle)
@@ -155,8 +130,9 @@ def link(ptx):
 def table():
     """Lines of the table."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}"]
-    for name, *kernel in kernels(without_a_gpu()):
-        lines.append(f"| {name} | {' | '.join(map(str, measure(*kernel)))} |")
+    with driver.without_a_gpu() as device:
+        for name, *kernel in kernels(device):
+            lines.append(f"| {name} | {' | '.join(map(str, measure(*kernel)))} |")
     return lines
 
 

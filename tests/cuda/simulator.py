@@ -12,6 +12,7 @@ import threading
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
+import numpy_cupy
 from numba import cuda
 from numba.cuda.simulator import kernel, kernelapi
 
@@ -104,25 +105,9 @@ primitives.fresh = lambda pointer, i: pointer[i]
 primitives.as_new = lambda i: i
 sys.modules["minigrad.kernels.cuda.primitives"] = primitives
 
-# --- NumPy for CuPy -----------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
-
-def poisoned(shape, dtype=np.float64):
-    """Memory as cupy.empty gives it, at its worst: an element that no kernel writes shows."""
-    array = np.empty(shape, dtype)
-    array.fill(np.nan if array.dtype.kind == "f" else 77)
-    return array
-
-
-cupy = ModuleType("cupy")
-cupy.__getattr__ = lambda name: getattr(np, name)
-cupy.ndarray, cupy.empty, cupy.asnumpy = np.ndarray, poisoned, np.array
-cupy.argsort = lambda array: np.argsort(array, kind="stable")  # CuPy's always is
-cupy.cuda = SimpleNamespace(
-    Device=lambda: SimpleNamespace(id=0), get_current_stream=lambda: SimpleNamespace(ptr=0)
-)
-sys.modules["cupy"] = cupy
-
+sys.modules["cupy"] = cupy = numpy_cupy.cupy
 sys.modules["cuda"], sys.modules["cuda.bindings"] = ModuleType("cuda"), ModuleType("cuda.bindings")
 sys.modules["cuda"].core = sys.modules["cuda.bindings"].driver = None  # nothing is launched
 
@@ -131,8 +116,8 @@ from minigrad.kernels.cuda import compiling, launching  # noqa: E402
 
 compiling.device = lambda function: function  # the simulator would take 5 µs a call
 compiling.math = SimpleNamespace(exp=np.exp, log=np.log, log1p=np.log1p)  # Python's raise errors
-launching.shared_memory = lambda: 227 * 1024
-launching.aligned = lambda x: x.ctypes.data % 16 == 0
+launching.shared_memory, launching.allow_shared = lambda: 227 * 1024, lambda kernel, size: None
+launching.aligned = numpy_cupy.aligned
 
 
 def launch(kernel, blocks, threads, *arguments, shared=0):

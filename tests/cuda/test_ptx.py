@@ -1,0 +1,214 @@
+"""What the kernels are compiled to for an H200, run with the constants they have there; and whether
+the interpreter that runs it would see what is wrong."""
+
+import re
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba_cuda", reason="compiles with numba-cuda: pip install numba-cuda[cu13]")
+pytest.importorskip("cuda.bindings", reason="numba-cuda's driver: pip install numba-cuda[cu13]")
+
+import codegen
+import interpreter
+import ptx
+
+from minigrad.kernels import LOSSES
+
+TOLERANCE = {"float32": 2e-6, "float64": 1e-14}  # of results of size 1
+CROSS_ENTROPY = LOSSES["cross_entropy"]
+dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+@pytest.fixture(scope="module")
+def device():
+    with interpreter.running() as device:
+        yield device
+
+
+def close(actual, expected, dtype, scale=1.0):
+    np.testing.assert_allclose(actual, expected, TOLERANCE[dtype], TOLERANCE[dtype] * scale)
+
+
+def rows(n, classes, dtype):
+    random = np.random.default_rng(classes)
+    x = (random.standard_normal((n, classes)) * 4).astype(dtype)
+    return x, random.integers(0, classes, n)
+
+
+# --- kernels as they are ------------------------------------------------------------------------
+
+
+@dtypes
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "cross_entropy"])
+def test_pointwise(name, dtype, device):
+    """Four blocks with whole tiles, and the rest."""
+    random = np.random.default_rng(0)
+    x, y = random.random((2, 4 * 256 * 64 // np.dtype(dtype).itemsize + 777)).astype(dtype)
+    value, slope, _ = LOSSES[name].reference(x.astype("f8"), y.astype("f8"), *[0.7] * (name in ONE))
+    found = {}
+    for _ in range(3):  # in several orders of blocks
+        results = device.run_pointwise(LOSSES[name], x, y, 0.7, 1.0, True, x.size)
+        found[tuple(a.tobytes() for a in results)] = results
+    ((total, values, slopes),) = found.values()
+    close(values, value, dtype, 10)
+    close(slopes * x.size, slope, dtype, 10)
+    close(total, value.mean(), dtype)
+
+
+ONE = ("smooth_l1", "bce_with_logits")  # have a parameter
+
+
+@dtypes
+@pytest.mark.parametrize("classes", codegen.CLASSES)
+def test_cross_entropy(classes, dtype, device):
+    x, target = rows(700 if classes <= 32 else 3, classes, dtype)
+    weight = np.random.default_rng(1).random(classes).astype(dtype) + 0.5
+    target[1] = -100
+    count = device.count_classes(target, weight, classes, -100)
+    total, values, slopes = device.run_classes(
+        CROSS_ENTROPY, x, target, weight, -100, 1.0, True, count
+    )
+    kept = target >= 0
+    own = np.where(kept, weight.astype("f8")[np.where(kept, target, 0)], 0)
+    onehot = kept[:, None] * (np.arange(classes) == target[:, None])
+    value, slope, _ = CROSS_ENTROPY.reference(x.astype("f8"), onehot * own[:, None])
+    close(count, own.sum(), "float64")
+    close(values, value, dtype, 10)
+    close(slopes, slope / own.sum(), dtype)
+    close(total, value.sum() / own.sum(), dtype)
+
+
+@pytest.mark.parametrize("classes", [1000, 1025])
+def test_weights_of_every_class(classes, device):
+    x, _ = rows(9, classes, "float32")
+    t = np.random.default_rng(1).random(x.shape, np.float32) / classes
+    value, slope, _ = CROSS_ENTROPY.reference(x.astype("f8"), t.astype("f8"))
+    total, values, slopes = device.run_weights(CROSS_ENTROPY, x, t, None, 1.0, True, 9.0)
+    close(values, value, "float32", 10)
+    close(slopes, slope / 9, "float32")
+    close(total, value.mean(), "float32", 10)
+
+
+# --- faults: a kernel that is damaged, or given what it must not be ------------------------------
+
+
+def damaged(pattern, to):
+    """The text of a kernel with something changed."""
+
+    def change(text):
+        text, found = re.subn(pattern, to, text)
+        assert found, f"no {pattern}"
+        return text
+
+    return change
+
+
+def mean_squares(device, x=None):
+    x = np.ones(40_000, np.float32) if x is None else x
+    return device.run_pointwise(LOSSES["mse"], x, x, 0.0, 1.0, True, 1.0)
+
+
+def few_classes(device):
+    return device.run_classes(CROSS_ENTROPY, *rows(500, 10, "float32"), None, -100, 1.0, True)
+
+
+def class_rows(device):
+    return device.run_classes(CROSS_ENTROPY, *rows(3, 5000, "float32"), None, -100, 1.0, True)
+
+
+FAULTS = {
+    "no barrier, in sums": (mean_squares, r"bar\.sync\s+0;", "", "a race: another thread wrote"),
+    "no barrier, in rows": (few_classes, r"bar\.sync\s+0;", "", "a race: another thread wrote"),
+    "no barrier, in reductions": (class_rows, r"bar\.sync\s+0;", "", "a race: another thread"),
+    "no fence": (mean_squares, r"membar\.gl;", "", "a race: another thread wrote"),
+    "two threads write one word": (
+        few_classes, r"%tid\.x", "7", "a race: two threads write here at once",
+    ),
+    "a place that is no multiple": (
+        mean_squares, r"(ld\.global\.v4\.f32.*\[%rd\d+)\]", r"\1+4]", "no multiple of 16",
+    ),
+    "behind an array": (
+        mean_squares, r"(ld\.global\.v4\.f32.*\[%rd\d+)\]", r"\1+160000]", "outside every array",
+    ),
+    "in front of an array": (
+        mean_squares, r"(st\.global\.v4\.f32\s+\[%rd\d+)\]", r"\1+-160000]", "outside every array",
+    ),
+    "shared memory that nobody wrote": (
+        few_classes, r"st\.shared\.f32.*;", "", "shared memory that nobody wrote",
+    ),
+    "outside shared memory": (
+        few_classes, r"(st\.shared\.f32\s+\[%rd\d+)\]", r"\1+232448]", "outside shared",
+    ),
+    "a thread that leaves": (
+        mean_squares, r"(bar\.sync\s+0;)",
+        "mov.u32 %r1, %tid.x;\nsetp.eq.s32 %p1, %r1, 5;\n@%p1 ret;\n\\1", "that never come",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_are_seen(name):
+    call, pattern, to, message = FAULTS[name]
+    with interpreter.running() as device:
+        call(device)
+    with (
+        interpreter.running(text=damaged(pattern, to)) as device,
+        pytest.raises(ptx.Fault, match=message),
+    ):
+        call(device)
+
+
+def test_shared_memory_must_be_asked_for(monkeypatch):
+    with interpreter.running() as device:
+        monkeypatch.setattr(device.launching, "allow_shared", lambda kernel, size: None)
+        with pytest.raises(ptx.Fault, match="dynamic shared memory"):
+            device.run_classes(CROSS_ENTROPY, *rows(1, 50257, "float32"), None, -100, 1.0)
+
+
+# --- arithmetic ---------------------------------------------------------------------------------
+
+
+def test_fused_multiply_and_add():
+    """Against exact fractions; what the product's rounding leaves over is the point of it."""
+    random = np.random.default_rng(0)
+    for kind in (ptx.F4, ptx.F8):
+        a, b = random.standard_normal((2, 300)).astype(kind)
+        for c in (random.standard_normal(300).astype(kind), -(a * b)):
+            exact = [float(Fraction(float(p)) * Fraction(float(q)) + Fraction(float(r)))
+                     for p, q, r in zip(a, b, c, strict=True)]  # fmt: skip
+            np.testing.assert_array_equal(ptx.fma(kind, None, a, b, c), np.array(exact, kind))
+    down = ptx.fma(ptx.F4, "rm", *np.float32([[1, -1], [1e-9, 1e-9], [1, 1]]))
+    np.testing.assert_array_equal(down, np.float32([1, np.nextafter(np.float32(1), 0)]))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "given", "expected"),
+    [
+        ("max.f32 %f1, %f1, %f2", "f4", ([np.nan, 1], [2, np.nan]), [2, 1]),
+        ("setp.ne.f32 %p1, %f1, %f2", "f4", ([np.nan, 1], [2, 2]), [False, True]),
+        ("setp.neu.f32 %p1, %f1, %f2", "f4", ([np.nan, 1], [2, 1]), [True, False]),
+        ("copysign.f32 %f1, %f1, %f2", "f4", ([-1, 1], [2, -3]), [-2, 3]),
+        ("shr.s32 %r1, %r1, 40", "i4", ([-5, 5],), [-1, 0]),
+        ("shl.b32 %r1, %r1, 32", "i4", ([-5, 5],), [0, 0]),
+        ("mul.hi.s64 %rd1, %rd1, %rd2", "i8", ([2**62, -1], [8, 1]), [2, -1]),
+        ("mul.wide.s32 %rd1, %r1, %r2", "i4", ([2**30, -1], [8, 1]), [2**33, -1]),
+        ("cvt.rzi.s32.f32 %r1, %f1", "f4", ([-1.5, 1e20],), [-1, 2**31 - 1]),
+        ("cvt.sat.f32.f32 %f1, %f1", "f4", ([np.nan, 7],), [0, 1]),
+        ("bfi.b64 %rd1, %rd1, %rd2, 32, 32", "i8", ([1, 0], [5, 6]), [2**32 + 5, 6]),
+        ("div.s32 %r1, %r1, %r2", "i4", ([-7, 7], [2, 2]), [-3, 3]),
+        ("ex2.approx.ftz.f32 %f1, %f1", "f4", ([3, -140],), [8, 0]),
+    ],
+)
+def test_instructions(text, kind, given, expected):
+    registers = ".reg .pred %p<9>;\n.reg .f32 %f<9>;\n.reg .b32 %r<9>;\n.reg .b64 %rd<9>;\n"
+    kernel = ptx.Kernel(f".visible .entry k()\n{{\n{registers}{text};\nret;\n}}\n")
+    launch = ptx.Launch(kernel, 1, 32, [], [], random=np.random.default_rng(0))
+    prefix = {"f4": "%f", "i4": "%r", "i8": "%rd"}[kind]
+    for k, values in enumerate(given):
+        launch.put(f"{prefix}{k + 1}", slice(None), np.resize(np.array(values, kind), 32))
+    launch.run()
+    name = text.split()[1].rstrip(",")
+    dtype = {"%p": bool, "%f": "f4", "%r": "i4", "%rd": "i8"}[name.rstrip("1")]
+    np.testing.assert_array_equal(launch.get(name, slice(None), np.dtype(dtype))[:2], expected)
