@@ -1,4 +1,5 @@
-"""The suite on a GPU: MINIGRAD_TEST_DEVICE=cuda, or =stand-in for the one in standin.py.
+"""The suite on a GPU: MINIGRAD_TEST_DEVICE=cuda, or =stand-in for the one in standin.py, whose
+kernels are the CPU's, or =compiled: there the CUDA kernels, compiled, are run by cuda/ptx.py.
 
 "cuda" is then the default device, so that tests need not name it, and `numpy()` copies to the CPU.
 """
@@ -6,6 +7,8 @@
 import os
 import signal
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import standin
@@ -74,14 +77,23 @@ CPU_ONLY = {  # file, or file::test -> why it is skipped on a GPU
     "test_tensor.py::test_unsupported_ufuncs": MIXED,
 }
 
+_running = ExitStack()
+
 
 def pytest_configure():
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background job
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if DEVICE == "cpu":
         return
-    if DEVICE == "stand-in":
-        sys.modules.update(standin.modules())
+    if DEVICE in ("stand-in", "compiled"):
+        modules = standin.modules()
+        sys.modules.update(modules)
+    if DEVICE == "compiled":
+        sys.path.append(str(Path(__file__).parent / "cuda"))
+        del sys.modules["numba_cuda"], sys.modules["minigrad.kernels.cuda"]
+        import interpreter
+
+        _running.enter_context(interpreter.running(modules["cupy"]))
     mg.set_default_device("cuda")
     numpy, from_numpy = Tensor.numpy, mg.from_numpy
     Tensor.numpy = lambda self, *, force=False: numpy(self, force=force or not self.requires_grad)
@@ -94,3 +106,7 @@ def pytest_collection_modifyitems(items):
         why = CPU_ONLY.get(item.path.name) or CPU_ONLY.get(f"{item.path.name}::{name}")
         if why:
             item.add_marker(pytest.mark.skip(reason=f"on the CPU only: {why}"))
+
+
+def pytest_unconfigure():
+    _running.close()

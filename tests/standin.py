@@ -357,6 +357,10 @@ def _maker(name, signature):
     return make
 
 
+def _function(numpy):
+    return lambda *args: _outside(numpy(*map(_inside, args)))
+
+
 class _Grid:
     def __getitem__(self, key):
         return [ndarray._of(a) for a in np.ogrid[key]]
@@ -375,10 +379,14 @@ def _module():
         "zeros": "shape, dtype=float, order='C'",
     }.items():
         setattr(cupy, name, _maker(name, signature))
+    for name in ("argsort", "ascontiguousarray", "searchsorted"):
+        setattr(cupy, name, _function(getattr(np, name)))
+    cupy.broadcast_to, cupy.empty_like, cupy.asnumpy = np.broadcast_to, np.empty_like, ndarray.get
     cupy.from_dlpack = lambda x: ndarray._of(np.from_dlpack(_Exporter(x)))
     cupy.cuda = types.SimpleNamespace(
         is_available=lambda: True,
         Device=_Device,
+        get_current_stream=lambda: types.SimpleNamespace(ptr=0),
         runtime=types.SimpleNamespace(
             getDeviceCount=lambda: 1, getDeviceProperties=lambda i: {"name": b"a stand-in"}
         ),

@@ -61,7 +61,7 @@ def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False, count=1
     x, y = in_order(x), in_order(y)
     each, place = None, "host"
     if isinstance(parameter, cupy.ndarray):
-        place = "each" if any(parameter.strides) else "one"
+        place = "one" if x.size and not any(parameter.strides) else "each"  # of none none is read
         each, parameter = in_order(parameter) if place == "each" else parameter, 0.0
     numbers = len(parameter) if type(parameter) is tuple else None
     total, values, slopes = _outputs(x, x.shape, upstream, value)

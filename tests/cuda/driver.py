@@ -1,15 +1,23 @@
 """minigrad.kernels.cuda where there is no GPU: compiled as for an H200, launched by whoever asks.
 
-Needs numba-cuda, but no driver of NVIDIA's.
+Tests that import this module are skipped where numba-cuda is missing; no driver is needed.
 """
 
+import os
 import tempfile
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from unittest import mock
 
-import numba.cuda.dispatcher
 import numpy_cupy
+import pytest
+
+if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+    pytest.skip("compiled kernels, without NUMBA_ENABLE_CUDASIM=1", allow_module_level=True)
+pytest.importorskip("numba_cuda", reason="compiles with numba-cuda: pip install numba-cuda[cu13]")
+pytest.importorskip("cuda.bindings", reason="numba-cuda's driver: pip install numba-cuda[cu13]")
+
+import numba.cuda.dispatcher
 from cuda.bindings.driver import CUresult
 from numba.cuda import codegen
 from numba.cuda.core import caching

@@ -1,5 +1,6 @@
 """minigrad.kernels.cuda on the interpreter of ptx.py: what its kernels are compiled to runs."""
 
+import ctypes
 from contextlib import contextmanager
 from functools import cache
 from unittest import mock
@@ -8,11 +9,12 @@ import driver
 import numpy as np
 import numpy_cupy
 import ptx
+from cuda.core._kernel_arg_handler import ParamHolder
 
 
 @contextmanager
 def running(cupy=numpy_cupy.cupy, random=None, text=str):
-    """The module, for arrays of `cupy`.
+    """The module, for arrays of `cupy`. What a launch is given is packed by cuda.core, as ever.
 
     random: of the order of blocks; text: a function of a kernel's PTX that gives what runs.
     """
@@ -27,8 +29,12 @@ def running(cupy=numpy_cupy.cupy, random=None, text=str):
             raise ptx.Fault(
                 f"{size} bytes of dynamic shared memory, where {allowed} were asked for"
             )
-        numbers = [np.uint64(v) if isinstance(v, int) else np.array(v) for v in values]
-        numbers = [v.view("u8") if v.dtype.kind == "i" else v for v in numbers]
+        holder = ParamHolder(values)
+        packed = ctypes.cast(holder.ptr, ctypes.POINTER(ctypes.c_void_p))
+        numbers = []
+        for k, (kind, _) in zip(range(len(values)), program.parameters, strict=True):
+            kind = ptx.KINDS[kind[1:]]
+            numbers.append(np.frombuffer(ctypes.string_at(packed[k], kind.itemsize), kind)[0])
         (blocks, *_), (threads, *_) = config.grid, config.block
         ptx.Launch(program, blocks, threads, numbers, arrays, size, random).run()
 

@@ -21,10 +21,6 @@ SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 if SIMULATED:
     import simulator
 else:
-    WHY = "without NUMBA_ENABLE_CUDASIM=1 it compiles with numba-cuda: pip install numba-cuda[cu13]"
-    pytest.importorskip("numba_cuda", reason=WHY)
-    pytest.importorskip("cuda.bindings", reason=WHY)
-
     import interpreter
 
 device = numpy_cupy.kernels()
@@ -124,6 +120,15 @@ def test_a_parameter_for_each_element(dtype):
     shared = device.run_pointwise(loss, x, y, one, 1.0, True)
     for a, b in zip(shared, device.run_pointwise(loss, x, y, 1.7, 1.0, True), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0)])
+def test_a_parameter_for_each_of_no_elements(shape):
+    """There is nothing to read, not even where the array would begin."""
+    x, none = np.ones(shape, np.float32), np.empty(0, np.float32)
+    for weights in (x, np.lib.stride_tricks.as_strided(none, shape, (0,) * len(shape))):
+        total, *_ = device.run_pointwise(LOSSES["bce_with_logits"], x, x, weights, 1.0, True)
+        assert total == 0
 
 
 def derived(name):

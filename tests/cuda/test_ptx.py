@@ -4,15 +4,11 @@ the interpreter that runs it would see what is wrong."""
 import re
 from fractions import Fraction
 
-import numpy as np
-import pytest
-
-pytest.importorskip("numba_cuda", reason="compiles with numba-cuda: pip install numba-cuda[cu13]")
-pytest.importorskip("cuda.bindings", reason="numba-cuda's driver: pip install numba-cuda[cu13]")
-
 import codegen
 import interpreter
+import numpy as np
 import ptx
+import pytest
 
 from minigrad.kernels import LOSSES
 
