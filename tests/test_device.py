@@ -301,7 +301,8 @@ def test_a_training_step_never_waits(loss, reduction):
             np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
     before = standin.syncs
     results[1][0].item()
-    assert standin.syncs == before + 1
+    # The kernels' note of a class out of range is read besides.
+    assert standin.syncs == before + (2 if DEVICE == "compiled" else 1)
 
 
 @COUNTED

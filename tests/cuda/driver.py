@@ -23,6 +23,7 @@ from numba.cuda import codegen
 from numba.cuda.core import caching
 
 SHARED = 227 * 1024  # bytes that a block of an H200 may ask for
+FOLDER = tempfile.TemporaryDirectory()  # of compiled kernels, for this process
 H200 = SimpleNamespace(compute_capability=(9, 0), id=0)
 
 
@@ -56,7 +57,7 @@ def without_a_gpu(cupy=numpy_cupy.cupy, launch=None):
             ),
             (codegen.CUDACodeLibrary, {"get_cufunc": loaded}),
             (numba.cuda.dispatcher, {"get_current_device": lambda: H200}),
-            (caching.config, {"CACHE_DIR": stack.enter_context(tempfile.TemporaryDirectory())}),
+            (caching.config, {"CACHE_DIR": FOLDER.name}),
         ):
             for name, value in changes.items():
                 stack.enter_context(mock.patch.object(owner, name, value))

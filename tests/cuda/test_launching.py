@@ -1,6 +1,5 @@
 """What the driver is given for a call, by a driver that does nothing."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import driver
@@ -77,13 +76,14 @@ def test_numbers_of_an_optimizer(device, launched):
     assert plain(given) == [*pointers, 0, *numbers, ("c_long", 35)]
 
 
-def test_kernels_are_kept_on_disk(device):
+def test_kernels_are_kept_on_disk(device, monkeypatch, tmp_path):
     """And are found again: one that is compiled again is written again."""
-    dtype, found, folder = np.dtype("f4"), set(), Path(caching.config.CACHE_DIR)
+    monkeypatch.setattr(caching.config, "CACHE_DIR", str(tmp_path))
+    dtype, found = np.dtype("f4"), set()
     for _ in range(2):
         numpy_cupy.forget(device)
         device.pointwise_kernel(LOSSES["l1"].rule, dtype, None, "host", True, False, True)
-        found |= {(path.name, path.stat().st_mtime_ns) for path in folder.rglob("*.nbc")}
+        found |= {(path.name, path.stat().st_mtime_ns) for path in tmp_path.rglob("*.nbc")}
     ((name, _),) = found
     assert name.startswith("elementwise.pointwise.l1-rule.float32")
 
