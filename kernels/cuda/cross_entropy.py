@@ -14,6 +14,7 @@ from .sums import fold, team_reduce
 # STAGED x 16 bytes in shared memory, and reads what is BEYOND twice. CLASSES: how many, if that is
 # constant; EACH: rows that a thread then takes, TILE elements in all. WEIGHTED, VALUES, SLOPES:
 # whether classes have weights, and which outputs there are; KEEP: whether rows may be left out.
+ALIGNMENT = 16  # of arrays in shared memory that are accessed by 16 bytes; Numba's is an element's
 point = exp = exp_gap = log1p = real = kind = infinity = None
 BLOCK = WIDTH = KEPT = TILE = TEAM = TEAMS = VECTORS = STAGED = BEYOND = CLASSES = EACH = None
 WEIGHTED = VALUES = SLOPES = KEEP = None
@@ -63,7 +64,7 @@ def few_classes(
 
     Whatever the number of classes, so many rows begin at a multiple of 16 bytes.
     """
-    tile = cuda.shared.array(TILE, kind)
+    tile = cuda.shared.array(TILE, kind, ALIGNMENT)
     kept = cuda.local.array(KEPT, kind)
     scale = real(up / count[0])
     sum = float64(0)
@@ -156,7 +157,7 @@ def class_rows(
     """
     kept = cuda.local.array(KEPT, kind)
     four = cuda.local.array(WIDTH, kind)
-    staged = cuda.shared.array(0, kind)
+    staged = cuda.shared.array(0, kind, ALIGNMENT)
     lane = int32(cuda.threadIdx.x & (TEAM - 1))
     # What lives through every row is kept here: in registers it would crowd out the row.
     sums = cuda.shared.array(TEAMS, float64)
@@ -185,9 +186,10 @@ def class_rows(
             top = max(top, kept[j])
         for k in range(STAGED):
             place = int32((k * TEAM + lane) * WIDTH)
-            read(staged, place, x, start, VECTORS * TEAM * WIDTH + place, begin, end)
+            read(four, 0, x, start, VECTORS * TEAM * WIDTH + place, begin, end)
+            copy16(staged, place, four, 0)
             for q in range(WIDTH):
-                top = max(top, staged[place + q])
+                top = max(top, four[q])
         peak, rest = -infinity, real(0)  # of what is beyond
         if BEYOND:
             place = ((VECTORS + STAGED) * TEAM + lane) * WIDTH
@@ -214,10 +216,12 @@ def class_rows(
             rest += real(0) if own_place == j // WIDTH * (TEAM * WIDTH) + j % WIDTH else e
         for k in range(STAGED):
             place = int32((k * TEAM + lane) * WIDTH)
+            copy16(four, 0, staged, place)
             for q in range(WIDTH):
-                e = exp_gap(staged[place + q], top)
-                staged[place + q] = e
+                e = exp_gap(four[q], top)
+                four[q] = e
                 rest += real(0) if VECTORS * TEAM * WIDTH + place + q == mark else e
+            copy16(staged, place, four, 0)
         rest = team_reduce(rest, False)
         value, share = real(0), real(0)
         if mark >= 0:
@@ -241,11 +245,12 @@ def class_rows(
                 write(slopes, start, place, kept, k * WIDTH, begin, end)
             for k in range(STAGED):
                 place = int32((k * TEAM + lane) * WIDTH)
+                copy16(four, 0, staged, place)
+                place += VECTORS * TEAM * WIDTH
                 for q in range(WIDTH):
-                    slope = staged[place + q] * share if mark >= 0 else real(0)
-                    at = VECTORS * TEAM * WIDTH + place + q
-                    staged[place + q] = -rest * share if at == mark else slope
-                write(slopes, start, VECTORS * TEAM * WIDTH + place, staged, place, begin, end)
+                    slope = four[q] * share if mark >= 0 else real(0)
+                    four[q] = -rest * share if place + q == mark else slope
+                write(slopes, start, place, four, 0, begin, end)
             if BEYOND:
                 place = ((VECTORS + STAGED) * TEAM + lane) * WIDTH
                 while place < end:

@@ -183,13 +183,14 @@ class Kernel:
         found = re.search(r"\.entry\s+(\w+)\(([^)]*)\)[^{]*\{", text)
         self.parameters = [p.split()[-2:] for p in found[2].split(",") if p.strip()]
         self.widths, self.symbols, self.shared, self.local = {}, {}, 0, 0
-        for align, symbol, size in re.findall(r"\.shared \.align (\d+) \.b8 (\w+)\[(\d+)\]", text):
-            self.shared += -self.shared % int(align)
+        # Every array begins where its alignment allows, and no greater one would.
+        arrays = re.findall(r"\.shared \.align (\d+) \.b8 (\w+)\[(\d*)\]", text)
+        for align, symbol, size in sorted(arrays, key=lambda array: not array[2]):  # dynamic: last
+            align = int(align)
+            self.shared += -self.shared % align
+            self.shared += align if self.shared % (2 * align) == 0 else 0
             self.symbols[symbol] = self.shared
-            self.shared += int(size)
-        self.shared += -self.shared % 16  # the dynamic part is behind
-        for symbol in re.findall(r"\.extern \.shared \.align \d+ \.b8 (\w+)\[\]", text):
-            self.symbols[symbol] = self.shared
+            self.shared += int(size or 0)
         lines, self.labels = [], {}
         for line in map(str.strip, text[found.end() :].split("\n")):
             if line.startswith(".reg"):
@@ -396,7 +397,8 @@ class Launch:
             self.waiting[:] = True
         self.clock, self.epoch = 0, np.zeros(blocks, np.int64)  # barriers that a block has passed
         self.fenced = np.zeros_like(self.everyone)  # when each thread's last fence was
-        self.shared = np.zeros((blocks, kernel.shared + dynamic), np.uint8)
+        size = kernel.shared + dynamic
+        self.shared = np.zeros((blocks, size + -size % 16), np.uint8)
         self.written = np.zeros(self.shared.size // 4, bool)
         self.local = np.zeros((len(self.everyone), kernel.local), np.uint8)
         self.arrays = regions(arrays)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy_cupy
 from numba import cuda
 from numba.cuda.simulator import kernel, kernelapi
+from numba.np import numpy_support
 
 # --- warps --------------------------------------------------------------------------------------
 
@@ -80,6 +81,18 @@ def _checked(index):
 
 _within.__getitem__ = lambda self, i: _get(self, _checked(i))
 _within.__setitem__ = lambda self, i, value: _set(self, _checked(i), value)
+
+
+def _shared(self, shape, dtype, alignment=None):
+    """Numba's knows no alignment, and looks for the line it is called from ten times as long."""
+    dtype, caller = numpy_support.as_dtype(dtype), sys._getframe(1)
+    if shape == 0:
+        return np.frombuffer(self._dynshared.data, dtype, self._dynshared_size // dtype.itemsize)
+    place = caller.f_code, caller.f_lineno
+    return self._allocations.setdefault(place, numpy_cupy.poisoned(shape, dtype))
+
+
+kernelapi.FakeCUDAShared.array = _shared
 
 # --- what is written as PTX ---------------------------------------------------------------------
 
