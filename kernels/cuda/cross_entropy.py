@@ -80,10 +80,20 @@ def few_classes(
                 for q in range(WIDTH):
                     if i + q < size:
                         kept[k * WIDTH + q] = x[start + i + q]
-        for j in range(KEPT):
-            i = int32((j // WIDTH * BLOCK + thread) * WIDTH + j % WIDTH)
-            if i < size:
-                tile[place_of(i)] = kept[j]
+        if CLASSES % 2:  # rows are staged as they lie in x
+            for k in range(VECTORS):
+                i = int32((k * BLOCK + thread) * WIDTH)
+                if i + WIDTH <= size:
+                    copy16(tile, i, kept, k * WIDTH)
+                else:
+                    for q in range(WIDTH):
+                        if i + q < size:
+                            tile[i + q] = kept[k * WIDTH + q]
+        else:
+            for j in range(KEPT):
+                i = int32((j // WIDTH * BLOCK + thread) * WIDTH + j % WIDTH)
+                if i < size:
+                    tile[place_of(i)] = kept[j]
         cuda.syncthreads()
         for r in range(EACH):
             row = first + r * BLOCK + thread
@@ -97,10 +107,16 @@ def few_classes(
                     values[row] = value
         cuda.syncthreads()
         if SLOPES:
-            for j in range(KEPT):
-                i = int32((j // WIDTH * BLOCK + thread) * WIDTH + j % WIDTH)
-                if i < size:
-                    kept[j] = tile[place_of(i)]
+            if CLASSES % 2:
+                for k in range(VECTORS):
+                    i = int32((k * BLOCK + thread) * WIDTH)
+                    if i + WIDTH <= size:
+                        copy16(kept, k * WIDTH, tile, i)
+            else:
+                for j in range(KEPT):
+                    i = int32((j // WIDTH * BLOCK + thread) * WIDTH + j % WIDTH)
+                    if i < size:
+                        kept[j] = tile[place_of(i)]
             for k in range(VECTORS):
                 i = int32((k * BLOCK + thread) * WIDTH)
                 if i + WIDTH <= size:
@@ -108,7 +124,7 @@ def few_classes(
                 else:
                     for q in range(WIDTH):
                         if i + q < size:
-                            slopes[start + i + q] = kept[k * WIDTH + q]
+                            slopes[start + i + q] = tile[place_of(i + q)]
         cuda.syncthreads()
         first += cuda.gridDim.x * (BLOCK * EACH)
     last, sum = fold(sum, part, ticket)

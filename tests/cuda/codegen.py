@@ -14,7 +14,7 @@ import driver
 import numpy as np
 
 TABLE = Path(__file__).with_name("sm_90.md")
-CLASSES = (2, 10, 32, 100, 256, 512, 1000, 2048, 4096, 8192, 16384, 32768, 50257, 65536, 128256)
+CLASSES = (2, 3, 10, 32, 100, 256, 512, 1000, 2048, 4096, 8192, 16384, 32768, 50257, 65536, 128256)
 F4, F8 = np.dtype("float32"), np.dtype("float64")
 REGISTERS, THREADS = 65536, 2048  # of an SM
 COLUMNS = (

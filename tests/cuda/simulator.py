@@ -84,7 +84,7 @@ _within.__setitem__ = lambda self, i, value: _set(self, _checked(i), value)
 
 
 def _shared(self, shape, dtype, alignment=None):
-    """Numba's knows no alignment, and looks for the line it is called from ten times as long."""
+    """Numba's knows no alignment, and tells arrays apart by the line that calls it."""
     dtype, caller = numpy_support.as_dtype(dtype), sys._getframe(1)
     if shape == 0:
         return np.frombuffer(self._dynshared.data, dtype, self._dynshared_size // dtype.itemsize)

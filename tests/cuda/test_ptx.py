@@ -79,6 +79,40 @@ def test_weights_of_every_class(classes, device):
     close(total, value.mean(), "float32", 10)
 
 
+class Banks(ptx.Launch):
+    """It counts what shared memory, in 32 banks of 4 bytes, has to do: an access of a warp takes as
+    many turns as words are wanted of one bank; one of 8 or 16 bytes goes by halves or quarters."""
+
+    requests = turns = 0
+
+    def places(self, memory, at, address, kind, count=1):
+        if memory == "shared":
+            threads, size = self.everyone[at], kind.itemsize * count
+            first = np.broadcast_to(address(self, at), threads.shape).astype(int) // 4
+            words = (first[:, None] + np.arange(size // 4)).ravel()
+            part = np.repeat(threads // (ptx.WARP * 4 // size), size // 4)
+            part, words = np.unique([part, words], axis=1)
+            (part, _), wanted = np.unique([part, words % 32], axis=1, return_counts=True)
+            most = np.zeros(part.max() + 1, int)
+            np.maximum.at(most, part, wanted)
+            Banks.requests += (most > 0).sum()
+            Banks.turns += most.sum()
+        return super().places(memory, at, address, kind, count)
+
+
+@pytest.mark.parametrize(
+    ("classes", "most"), [(3, 1.1), (31, 1.2), (32, 1.1), (10, 1.3), (1000, 1.0), (50257, 1.0)]
+)
+def test_threads_seldom_want_the_same_bank(classes, most, device, monkeypatch):
+    """With 10 classes rows begin 11 words apart, and staging them is in four words' steps."""
+    monkeypatch.setattr(ptx, "Launch", Banks)
+    monkeypatch.setattr(Banks, "requests", 0)
+    monkeypatch.setattr(Banks, "turns", 0)
+    x, target = rows(1000 if classes <= 32 else 2, classes, "float32")
+    device.run_classes(CROSS_ENTROPY, x, target, None, -100, 1.0, False, 1.0)
+    assert 1 <= Banks.turns / Banks.requests <= most
+
+
 # --- faults: a kernel that is damaged, or given what it must not be ------------------------------
 
 
