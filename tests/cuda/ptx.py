@@ -11,7 +11,7 @@ wrong on a GPU, or right by luck, raises Fault:
 - a barrier or a shuffle to which a thread of the block or the warp does not come.
 
 Instructions that approximate (exp2, 1 / x, quotients) are rounded exactly here, so results differ
-from a GPU's by their few ulp. Written from NVIDIA's "Parallel Thread Execution ISA", version 9.0.
+from a GPU's by their few ulp. Source: NVIDIA's manual "Parallel Thread Execution ISA".
 """
 
 import ctypes
