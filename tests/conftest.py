@@ -85,15 +85,14 @@ def pytest_configure():
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if DEVICE == "cpu":
         return
-    if DEVICE in ("stand-in", "compiled"):
-        modules = standin.modules()
-        sys.modules.update(modules)
+    if DEVICE == "stand-in":
+        sys.modules.update(standin.modules())
     if DEVICE == "compiled":
+        cupy = sys.modules["cupy"] = standin.modules()["cupy"]
         sys.path.append(str(Path(__file__).parent / "cuda"))
-        del sys.modules["numba_cuda"], sys.modules["minigrad.kernels.cuda"]
         import interpreter
 
-        _running.enter_context(interpreter.running(modules["cupy"]))
+        _running.enter_context(interpreter.running(cupy))
     mg.set_default_device("cuda")
     numpy, from_numpy = Tensor.numpy, mg.from_numpy
     Tensor.numpy = lambda self, *, force=False: numpy(self, force=force or not self.requires_grad)

@@ -379,8 +379,9 @@ def _module():
         "zeros": "shape, dtype=float, order='C'",
     }.items():
         setattr(cupy, name, _maker(name, signature))
-    for name in ("argsort", "ascontiguousarray", "searchsorted"):
-        setattr(cupy, name, _function(getattr(np, name)))
+    cupy.argsort = _function(lambda x: np.argsort(x, kind="stable"))  # CuPy's always is
+    cupy.ascontiguousarray = _function(np.ascontiguousarray)
+    cupy.searchsorted = _function(np.searchsorted)
     cupy.broadcast_to, cupy.empty_like, cupy.asnumpy = np.broadcast_to, np.empty_like, ndarray.get
     cupy.from_dlpack = lambda x: ndarray._of(np.from_dlpack(_Exporter(x)))
     cupy.cuda = types.SimpleNamespace(

@@ -9,12 +9,13 @@ from numba import cuda, float64, int32, int64
 from .primitives import as_new, copy16, fresh
 from .sums import fold, team_reduce
 
+ALIGNMENT = 16  # of arrays in shared memory that are accessed by 16 bytes; Numba's is an element's
+
 # Bound anew for each build (compiling.py). WIDTH: elements in 16 bytes. TEAM: threads that share a
 # row, TEAMS of them in a block; each keeps VECTORS x 16 bytes in registers (KEPT elements) and
 # STAGED x 16 bytes in shared memory, and reads what is BEYOND twice. CLASSES: how many, if that is
 # constant; EACH: rows that a thread then takes, TILE elements in all. WEIGHTED, VALUES, SLOPES:
 # whether classes have weights, and which outputs there are; KEEP: whether rows may be left out.
-ALIGNMENT = 16  # of arrays in shared memory that are accessed by 16 bytes; Numba's is an element's
 point = exp = exp_gap = log1p = real = kind = infinity = None
 BLOCK = WIDTH = KEPT = TILE = TEAM = TEAMS = VECTORS = STAGED = BEYOND = CLASSES = EACH = None
 WEIGHTED = VALUES = SLOPES = KEEP = None
@@ -80,7 +81,8 @@ def few_classes(
                 for q in range(WIDTH):
                     if i + q < size:
                         kept[k * WIDTH + q] = x[start + i + q]
-        if CLASSES % 2:  # rows are staged as they lie in x
+        # An odd number of classes: as the rows lie in x. One loop for both would spill the others.
+        if CLASSES % 2:
             for k in range(VECTORS):
                 i = int32((k * BLOCK + thread) * WIDTH)
                 if i + WIDTH <= size:

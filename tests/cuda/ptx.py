@@ -376,12 +376,12 @@ class Launch:
     bytes of dynamic shared memory; random: the order of blocks, all at once or one after another.
     """
 
-    def __init__(self, kernel, blocks, threads, arguments, arrays, dynamic=0, random=None):
+    def __init__(self, kernel, blocks, threads, arguments, arrays, dynamic, random):
         assert threads % WARP == 0, "our kernels have whole warps"
         for value, (kind, _) in zip(arguments, kernel.parameters, strict=True):
             assert value.dtype == KINDS[kind[1:]], f"a {value.dtype} for a parameter {kind}"
         self.kernel, self.arguments, self.threads = kernel, arguments, threads
-        self.random = random or np.random.default_rng(0)
+        self.random = random
         self.everyone = np.arange(blocks * threads)
         self.block, self.warp = self.everyone // threads, self.everyone // WARP
         numbers = self.everyone % threads, self.block, threads, blocks, dynamic

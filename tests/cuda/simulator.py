@@ -120,7 +120,7 @@ sys.modules["minigrad.kernels.cuda.primitives"] = primitives
 
 # ------------------------------------------------------------------------------------------------
 
-sys.modules["cupy"] = cupy = numpy_cupy.cupy
+sys.modules["cupy"] = numpy_cupy.cupy
 sys.modules["cuda"], sys.modules["cuda.bindings"] = ModuleType("cuda"), ModuleType("cuda.bindings")
 sys.modules["cuda"].core = sys.modules["cuda.bindings"].driver = None  # nothing is launched
 
