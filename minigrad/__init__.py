@@ -39,7 +39,7 @@ from .dtypes import (
     short,
     uint8,
 )  # fmt: skip
-from .nn.functional import erf, loss
+from .nn.functional import loss
 from .random import (
     Generator,
     initial_seed,
@@ -54,8 +54,9 @@ from .random import (
 )  # fmt: skip
 from .recording import compile
 from .serialization import load, save
-from .tensor import FUNCTIONS as _FUNCTIONS
-from .tensor import Size, Tensor
+from .functions import FUNCTIONS as _FUNCTIONS
+from .holder import Size
+from .tensor import Tensor
 
 if TYPE_CHECKING:
 

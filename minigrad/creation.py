@@ -10,7 +10,7 @@ import numpy as np
 
 from . import dtypes
 from .devices import cupy, imported, placed
-from .ops.shape import sizes
+from .ops.arguments import sizes
 from .quiet import quiet
 from .tensor import Tensor
 

@@ -26,9 +26,9 @@ from ..tape import active_tape, refuse, run
 
 _birth = itertools.count().__next__
 _by_birth = attrgetter("birth")
-_recording: ContextVar[bool] = ContextVar("recording", default=True)  # per thread and per task
+_grad_mode: ContextVar[bool] = ContextVar("grad_mode", default=True)  # per thread and per task
 
-is_grad_enabled = _recording.get
+is_grad_enabled = _grad_mode.get
 
 
 class _Mode:
@@ -40,12 +40,12 @@ class _Mode:
         self.before: list[bool] = []
 
     def __enter__(self):
-        self.before.append(_recording.get())
-        _recording.set(self.mode)
+        self.before.append(_grad_mode.get())
+        _grad_mode.set(self.mode)
         return self
 
     def __exit__(self, *error):
-        _recording.set(self.before.pop())
+        _grad_mode.set(self.before.pop())
 
     def __call__(self, function):
         mode = self.mode
@@ -116,16 +116,8 @@ class Node:
     """
 
     __slots__ = (
-        "__weakref__",
-        "birth",
-        "dtype",
-        "op",
-        "owner",
-        "parents",
-        "shape",
-        "stamps",
-        "values",
-    )
+        "__weakref__", "birth", "dtype", "op", "owner", "parents", "shape", "stamps", "values",
+    )  # fmt: skip
 
     def __init__(self, op, parents, values, stamps, out):
         self.op, self.parents, self.values, self.stamps = op, parents, values, stamps
@@ -195,17 +187,16 @@ def walk(roots, retain, lift=None, targets=None):
     saved value: given, the formulas run on Tensors and are recorded.
     """
     useful = None if targets is None else _between(targets, roots)
-    tape = active_tape()
-    pending, owned, kept = dict(roots), set(), targets or ()
-    found = {}
+    tape, wanted = active_tape(), targets or ()
+    pending, owned, found = dict(roots), set(), {}
     queue = [(-node.birth, node) for node in roots]  # the newest is first, by heapq
     heapify(queue)
     while queue:
         node = heappop(queue)[1]
-        op, g, parents = node.op, pending.pop(node), node.parents
-        if op is None or node.owner is not None or node in kept:
+        g, parents = pending.pop(node), node.parents
+        if node.op is None or node.owner is not None or node in wanted:
             found[node] = g
-            if op is None:
+            if node.op is None:
                 continue
         if tape is not None:
             tape.visit(node)
@@ -215,18 +206,15 @@ def walk(roots, retain, lift=None, targets=None):
                 continue
         values = node.read() if node.stamps or node.values is None else node.values
         if lift is not None:
-            sources = (node, *node.parents)
-            lifted = [lift(v, n) for v, n in zip(values, sources, strict=False)]
-            values = (*lifted, *values[len(sources) :])  # options follow the inputs, as they are
-        for parent, d in zip(parents, run(op.gradients, g, values, parents), strict=True):
+            values = _lifted(values, node, lift)
+        for parent, d in zip(parents, run(node.op.gradients, g, values, parents), strict=True):
             if d is None:
                 continue
-            # No view of another array, but maybe one of a buffer that was lent for it.
-            fresh = lift is None and d is not g and type(d.base) is not type(d)
+            fresh = lift is None and d is not g and _owns_memory(d)
             if d.shape != parent.shape:
                 d, fresh = run(unbroadcast, d, parent.shape), True
             if d.dtype is not parent.dtype and d.dtype != parent.dtype:
-                d, fresh = run(_cast, d, parent.dtype), True
+                d, fresh = run(_as_dtype, d, parent.dtype), True
             before = pending.get(parent)
             if before is None:
                 pending[parent] = d
@@ -245,10 +233,26 @@ def walk(roots, retain, lift=None, targets=None):
     return found, owned
 
 
+def _lifted(values, node, lift):
+    """The saved values as Tensors in the graph; options follow `out` and the inputs, as they are."""
+    nodes = (node, *node.parents)
+    lifted = [lift(value, n) for value, n in zip(values, nodes, strict=False)]
+    return (*lifted, *values[len(nodes) :])
+
+
+def _owns_memory(array):
+    """Whether an array that was just made may be added to: it is no view of another array.
+
+    A kernel's result is one of a buffer, of a class of its own, that was lent to it alone
+    (kernels/cpu/memory.py): that counts as its own.
+    """
+    return type(array.base) is not type(array)
+
+
 copied = methodcaller("copy", "K")  # of an array on any device, in its order of memory
 
 
-def _cast(g, dtype):
+def _as_dtype(g, dtype):
     return g.astype(dtype, copy=False)
 
 
@@ -289,7 +293,7 @@ def _first_gradients(outputs, gradients, create_graph):
                 f"shape of {t.array.shape}."
             )
         elif not create_graph:
-            g = run(_cast, g.array, t.array.dtype)
+            g = run(_as_dtype, g.array, t.array.dtype)
         pending[t.node] = run(add, pending[t.node], g) if t.node in pending else g
     return pending
 
@@ -303,7 +307,7 @@ def _run(outputs, gradients, retain_graph, create_graph, targets=None):
     pending = _first_gradients(outputs, gradients, create_graph)
     retain = create_graph if retain_graph is None else retain_graph
     lift = outputs[0].lift if create_graph else None
-    token = _recording.set(create_graph)
+    token = _grad_mode.set(create_graph)
     try:
         return walk(pending, retain, lift, targets)
     except Exception as error:
@@ -312,7 +316,7 @@ def _run(outputs, gradients, retain_graph, create_graph, targets=None):
             tape.failed(error)
         raise
     finally:
-        _recording.reset(token)
+        _grad_mode.reset(token)
 
 
 def _tensors(x, name):

@@ -2,5 +2,5 @@
 
 from . import functional, init, utils
 from .layers import *
-from .losses import *
+from .loss.modules import *
 from .module import Module, ModuleDict, ModuleList, Parameter, Sequential

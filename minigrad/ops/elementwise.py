@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ..kernels import backend
+from . import promotion
 from .op import op
 
 
@@ -20,25 +21,25 @@ def _scaled(x, alpha):
     return x * alpha
 
 
-@op(lambda g: g, lambda g, alpha: g if alpha == 1 else g * alpha, promote="common")
+@op(lambda g: g, lambda g, alpha: g if alpha == 1 else g * alpha, promote=promotion.common)
 def add(input, other, alpha=1):
     """input + alpha * other."""
     return np.add(input, other if alpha == 1 else _scaled(other, alpha))
 
 
-@op(lambda g: g, lambda g, alpha: g * -alpha, promote="no bools")
+@op(lambda g: g, lambda g, alpha: g * -alpha, promote=promotion.subtraction)
 def sub(input, other, alpha=1):
     """input - alpha * other."""
     return np.subtract(input, other if alpha == 1 else _scaled(other, alpha))
 
 
-@op(lambda g, other: g * other, lambda g, input: g * input, promote="common")
+@op(lambda g, other: g * other, lambda g, input: g * input, promote=promotion.common)
 def mul(input, other):
     """input * other."""
     return np.multiply(input, other)
 
 
-@op(lambda g, other: g / other, lambda g, out, other: -(g * out / other), promote="float")
+@op(lambda g, other: g / other, lambda g, out, other: -(g * out / other), promote=promotion.floating)
 def _div(input, other):
     return np.divide(input, other)
 
@@ -62,13 +63,13 @@ def _divided(function, input, other):
     return out
 
 
-@op(_zero, _zero, promote="number")
+@op(_zero, _zero, promote=promotion.numeric)
 def floor_divide(input, other):
     """The quotient rounded towards minus infinity."""
     return _divided(np.floor_divide, input, other)
 
 
-@op(_zero, _zero, promote="number")
+@op(_zero, _zero, promote=promotion.numeric)
 def _truncated(input, other):
     """The quotient rounded towards 0."""
     out = _divided(np.floor_divide, input, other)
@@ -80,7 +81,7 @@ def _truncated(input, other):
 @op(
     lambda g: g,
     lambda g, input, other: -(g * floor(input / other)),
-    promote="number",
+    promote=promotion.numeric,
 )
 def remainder(input, other):
     """input - floor(input / other) * other: the sign follows `other`, as Python's %."""
@@ -99,7 +100,7 @@ def _pow_slope(g, input, exponent):
     lambda g, out, input, exponent: (
         g * where((input == 0) & (exponent >= 0), 0.0, out * log(_tensor_like(input, exponent)))
     ),
-    promote="number",
+    promote=promotion.numeric,
 )
 def pow(input, exponent):
     """input ** exponent."""
@@ -111,109 +112,109 @@ def _tensor_like(number, like):
     return number if hasattr(number, "shape") else like * 0 + number
 
 
-@op(lambda g: -g, promote="number")
+@op(lambda g: -g, promote=promotion.numeric)
 def neg(input):
     """-input."""
     return np.negative(input)
 
 
-@op(lambda g, input: g * sign(input), promote="number")
+@op(lambda g, input: g * sign(input), promote=promotion.numeric)
 def abs(input):
     """|input|; the slope at 0 is 0."""
     return np.absolute(input)
 
 
-@op(_zero, promote="common")
+@op(_zero, promote=promotion.common)
 def sign(input):
     """-1, 0 or 1."""
     return np.sign(input) if input.dtype != bool else input
 
 
-@op(lambda g, out: g * out, promote="float")
+@op(lambda g, out: g * out, promote=promotion.floating)
 def exp(input):
     """e to the input."""
     return np.exp(input)
 
 
-@op(lambda g, input: g / input, promote="float")
+@op(lambda g, input: g / input, promote=promotion.floating)
 def log(input):
     """The natural logarithm; -inf at 0, NaN below."""
     return np.log(input)
 
 
-@op(lambda g, input: g / (input + 1), promote="float")
+@op(lambda g, input: g / (input + 1), promote=promotion.floating)
 def log1p(input):
     """log(1 + input), accurate near 0."""
     return np.log1p(input)
 
 
-@op(lambda g, out: g * (out + 1), promote="float")
+@op(lambda g, out: g * (out + 1), promote=promotion.floating)
 def expm1(input):
     """exp(input) - 1, accurate near 0."""
     return np.expm1(input)
 
 
-@op(lambda g, input: g / (input * math.log(2)), promote="float")
+@op(lambda g, input: g / (input * math.log(2)), promote=promotion.floating)
 def log2(input):
     """The logarithm to base 2."""
     return np.log2(input)
 
 
-@op(lambda g, out: g / (out + out), promote="float")
+@op(lambda g, out: g / (out + out), promote=promotion.floating)
 def sqrt(input):
     """The square root; NaN below 0."""
     return np.sqrt(input)
 
 
-@op(lambda g, out: g * out**3 * -0.5, promote="float")
+@op(lambda g, out: g * out**3 * -0.5, promote=promotion.floating)
 def rsqrt(input):
     """1 / sqrt(input)."""
     return 1 / np.sqrt(input)
 
 
-@op(lambda g, input: g * (input + input), promote="number")
+@op(lambda g, input: g * (input + input), promote=promotion.numeric)
 def square(input):
     """input²."""
     return np.square(input)
 
 
-@op(lambda g, out: -(g * out * out), promote="float")
+@op(lambda g, out: -(g * out * out), promote=promotion.floating)
 def reciprocal(input):
     """1 / input."""
     return 1 / input
 
 
-@op(lambda g, input: g * cos(input), promote="float")
+@op(lambda g, input: g * cos(input), promote=promotion.floating)
 def sin(input):
     """The sine of an angle in radians."""
     return np.sin(input)
 
 
-@op(lambda g, input: -(g * sin(input)), promote="float")
+@op(lambda g, input: -(g * sin(input)), promote=promotion.floating)
 def cos(input):
     """The cosine of an angle in radians."""
     return np.cos(input)
 
 
-@op(lambda g, out: g * (1 + out * out), promote="float")
+@op(lambda g, out: g * (1 + out * out), promote=promotion.floating)
 def tan(input):
     """The tangent of an angle in radians."""
     return np.tan(input)
 
 
-@op(lambda g, out: g * (1 - out * out), promote="float")
+@op(lambda g, out: g * (1 - out * out), promote=promotion.floating)
 def tanh(input):
     """The hyperbolic tangent."""
     return np.tanh(input)
 
 
-@op(lambda g, out: g * ((1 - out) * out), promote="float")
+@op(lambda g, out: g * ((1 - out) * out), promote=promotion.floating)
 def sigmoid(input):
     """1 / (1 + exp(-input)); exact limits at ±inf."""
     return 1 / (1 + np.exp(-input))
 
 
-@op(lambda g, out: zero_below(g, out), promote="number")
+@op(lambda g, out: zero_below(g, out), promote=promotion.numeric)
 def relu(input):
     """max(input, 0); the slope at 0 is 0."""
     if input.dtype.kind == "f":
@@ -221,41 +222,19 @@ def relu(input):
     return np.maximum(input, 0)
 
 
-@op(lambda g, input, negative_slope: where(input > 0, g, g * negative_slope), promote="common")
-def leaky_relu(input, negative_slope=0.01):
-    """input where it is positive, else negative_slope * input."""
-    return np.where(input > 0, input, input * negative_slope)
-
-
 @op(
-    lambda g, input, alpha: where(input > 0, g, g * alpha * exp(minimum(input, 0.0))),
-    promote="common",
+    lambda g, input: g * (2 / math.sqrt(math.pi)) * exp(-(input * input)),
+    promote=promotion.floating,
 )
-def elu(input, alpha=1.0):
-    """input where it is positive, else alpha * (exp(input) - 1)."""
-    return np.where(input > 0, input, alpha * np.expm1(np.minimum(input, 0)))
-
-
-def silu(input):
-    """input * sigmoid(input)."""
-    return input * sigmoid(input)
-
-
-@op(
-    lambda g, input, beta, threshold: where(input * beta > threshold, g, g * sigmoid(input * beta)),
-    promote="common",
-)
-def softplus(input, beta=1.0, threshold=20.0):
-    """log(1 + exp(beta * input)) / beta; the identity where beta * input > threshold."""
-    z = input * beta
-    smooth = (np.maximum(z, 0) + np.log1p(np.exp(-np.absolute(z)))) / beta
-    return np.where(z > threshold, input, smooth)
+def erf(input):
+    """The error function, 2/sqrt(pi) times the integral of exp(-t²) from 0 to input."""
+    return backend(input).run_erf(input)
 
 
 @op(
     lambda g, input, other: where(input < other, 0.0, where(input == other, g / 2, g)),
     lambda g, input, other: where(other < input, 0.0, where(input == other, g / 2, g)),
-    promote="common",
+    promote=promotion.common,
 )
 def maximum(input, other):
     """The larger of the two, NaN if either is; a tie sends half the gradient to each."""
@@ -265,7 +244,7 @@ def maximum(input, other):
 @op(
     lambda g, input, other: where(input > other, 0.0, where(input == other, g / 2, g)),
     lambda g, input, other: where(other > input, 0.0, where(input == other, g / 2, g)),
-    promote="common",
+    promote=promotion.common,
 )
 def minimum(input, other):
     """The smaller of the two, NaN if either is; a tie sends half the gradient to each."""
@@ -290,7 +269,7 @@ def _less(max, min):
     ),
     lambda g, input, min, max: where((input < min) & _below(min, max), g, 0.0),
     lambda g, input, min, max: where((input > max) | _less(max, min), g, 0.0),
-    promote="limits",
+    promote=promotion.limits,
 )
 def clamp(input, min=None, max=None):
     """input, but no less than `min` and no more than `max` (numbers, Tensors or None)."""
@@ -304,7 +283,7 @@ def clamp(input, min=None, max=None):
     None,
     lambda g, condition: where(condition, g, 0.0),
     lambda g, condition: where(condition, 0.0, g),
-    promote="where",
+    promote=promotion.chosen,
 )
 def where(condition, input, other):
     """input where condition, else other."""
@@ -326,25 +305,25 @@ def _rounded(function, input):
     return function(input) if input.dtype.kind == "f" else input.copy("K")
 
 
-@op(_zero, promote="number")
+@op(_zero, promote=promotion.numeric)
 def floor(input):
     """The largest integer not above."""
     return _rounded(np.floor, input)
 
 
-@op(_zero, promote="number")
+@op(_zero, promote=promotion.numeric)
 def ceil(input):
     """The smallest integer not below."""
     return _rounded(np.ceil, input)
 
 
-@op(_zero, promote="number")
+@op(_zero, promote=promotion.numeric)
 def trunc(input):
     """The integer part."""
     return _rounded(np.trunc, input)
 
 
-@op(_zero, promote="number")
+@op(_zero, promote=promotion.numeric)
 def round(input, decimals=0):
     """The nearest number with so many decimals; halves go to the even neighbour."""
     return np.round(input, decimals)
@@ -364,19 +343,19 @@ def _without_gradient(function, inputs, doc, promote=None):
     return op(*[None] * inputs, promote=promote)(forward)
 
 
-eq = _without_gradient(np.equal, 2, "input == other.", "common")
-ne = _without_gradient(np.not_equal, 2, "input != other.", "common")
-lt = _without_gradient(np.less, 2, "input < other.", "common")
-le = _without_gradient(np.less_equal, 2, "input <= other.", "common")
-gt = _without_gradient(np.greater, 2, "input > other.", "common")
-ge = _without_gradient(np.greater_equal, 2, "input >= other.", "common")
-logical_and = _without_gradient(np.logical_and, 2, "Both are nonzero.")
-logical_or = _without_gradient(np.logical_or, 2, "At least one is nonzero.")
-logical_xor = _without_gradient(np.logical_xor, 2, "Just one is nonzero.")
+eq = _without_gradient(np.equal, 2, "input == other.", promotion.common)
+ne = _without_gradient(np.not_equal, 2, "input != other.", promotion.common)
+lt = _without_gradient(np.less, 2, "input < other.", promotion.common)
+le = _without_gradient(np.less_equal, 2, "input <= other.", promotion.common)
+gt = _without_gradient(np.greater, 2, "input > other.", promotion.common)
+ge = _without_gradient(np.greater_equal, 2, "input >= other.", promotion.common)
+logical_and = _without_gradient(np.logical_and, 2, "Both are nonzero.", promotion.any_dtypes)
+logical_or = _without_gradient(np.logical_or, 2, "At least one is nonzero.", promotion.any_dtypes)
+logical_xor = _without_gradient(np.logical_xor, 2, "Just one is nonzero.", promotion.any_dtypes)
 logical_not = _without_gradient(np.logical_not, 1, "Is zero.")
-bitwise_and = _without_gradient(np.bitwise_and, 2, "input & other, bools or integers.", "common")
-bitwise_or = _without_gradient(np.bitwise_or, 2, "input | other, bools or integers.", "common")
-bitwise_xor = _without_gradient(np.bitwise_xor, 2, "input ^ other, bools or integers.", "common")
+bitwise_and = _without_gradient(np.bitwise_and, 2, "input & other, bools or integers.", promotion.common)
+bitwise_or = _without_gradient(np.bitwise_or, 2, "input | other, bools or integers.", promotion.common)
+bitwise_xor = _without_gradient(np.bitwise_xor, 2, "input ^ other, bools or integers.", promotion.common)
 bitwise_not = _without_gradient(np.invert, 1, "~input, bools or integers.")
 isnan = _without_gradient(np.isnan, 1, "Is NaN.")
 isinf = _without_gradient(np.isinf, 1, "Is plus or minus infinity.")

@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from ..devices import module
+from ..devices import CUDA, module, move
 from ..kernels import backend
 from ..tape import raw, run
 from .elementwise import where
+from . import promotion
+from .arguments import at_dim
 from .op import op
-from .shape import at_dim, reshape
+from .shape import reshape
 
 
 @op(lambda g, shape, index: put(g, shape, index), view=True)
@@ -36,12 +38,40 @@ def _repeats(index):
     return any(getattr(i, "dtype", None) is not None and i.dtype.kind in "iu" for i in parts)
 
 
-@op(lambda g, index: assign(g, 0.0, index), lambda g, index: getitem(g, index), promote="first")
+@op(lambda g, index: assign(g, 0.0, index), lambda g, index: getitem(g, index), promote=promotion.stored)
 def assign(input, value, index):
     """A copy of `input` in which input[index] is `value`."""
     out = np.copy(input)
     out[index] = value
     return out
+
+
+def numbers_first(key: tuple) -> tuple:
+    """An index as two, of which the first picks by numbers: x[0, :, [1, 3]] is x[0][:, [1, 3]].
+
+    As PyTorch has it, where NumPy puts the 2 in front of the colon. Nothing comes second unless
+    the index holds a number and an array.
+    """
+    if not (any(type(k) is int for k in key) and any(hasattr(k, "dtype") for k in key)):
+        return key, None
+    first, then = [], []
+    for k in key:
+        if isinstance(k, (bool, np.bool_)):
+            raise IndexError(f"index: {k} cannot stand beside a number and a list; use a mask")
+        if hasattr(k, "dtype"):
+            first += [slice(None)] * (k.ndim if k.dtype.kind == "b" else 1)
+            then.append(k)
+        else:
+            first.append(k)
+            then += [] if type(k) is int else [k if k is ... else slice(None)]
+    return tuple(first), tuple(then)
+
+
+def on_gpu(key):
+    """An index whose arrays are on the GPU, where the tensor is that it goes with."""
+    if isinstance(key, tuple):
+        return tuple(map(on_gpu, key))
+    return move(key, CUDA) if isinstance(key, np.ndarray) else key
 
 
 def index_select(input, dim, index):

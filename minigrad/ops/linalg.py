@@ -2,25 +2,26 @@
 
 import numpy as np
 
+from . import promotion
 from .op import op
 from .shape import reshape
 
 
-def _product(a, b):
+def product(a, b):
     """a @ b; of plain matrices by np.dot, half of np.matmul's time at toy sizes."""
     return np.dot(a, b) if type(a) is np.ndarray and a.ndim == b.ndim == 2 else a @ b
 
 
 @op(
-    lambda g, other: _product(g, other.swapaxes(-1, -2)),
-    lambda g, input: _product(input.swapaxes(-1, -2), g),
-    promote="same",
+    lambda g, other: product(g, other.swapaxes(-1, -2)),
+    lambda g, input: product(input.swapaxes(-1, -2), g),
+    promote=promotion.one_dtype,
 )
 def _matmul(input, other):
     if input.shape[-1] != other.shape[-2]:
         a, b = ("x".join(map(str, x.shape)) for x in (input, other))
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({a} and {b})")
-    return _product(input, other)
+    return product(input, other)
 
 
 def matmul(input, other):
@@ -40,7 +41,7 @@ def matmul(input, other):
 def _ranked(name, *ranks):
     """The matrix product for operands of just these ranks."""
 
-    def product(input, other):
+    def ranked(input, other):
         if (input.ndim, other.ndim) != ranks:
             expected, found = f"{ranks[0]}D and {ranks[1]}D", f"{input.ndim}D and {other.ndim}D"
             raise RuntimeError(f"{name}: expected {expected} tensors, got {found}")
@@ -48,8 +49,8 @@ def _ranked(name, *ranks):
             raise RuntimeError(f"bmm: batch sizes {input.shape[0]} and {other.shape[0]} differ")
         return matmul(input, other)
 
-    product.__name__, product.__doc__ = name, f"matmul for {ranks[0]}-d by {ranks[1]}-d tensors."
-    return product
+    ranked.__name__, ranked.__doc__ = name, f"matmul for {ranks[0]}-d by {ranks[1]}-d tensors."
+    return ranked
 
 
 mm, bmm = _ranked("mm", 2, 2), _ranked("bmm", 3, 3)
@@ -61,22 +62,3 @@ def outer(input, vec2):
     if (input.ndim, vec2.ndim) != (1, 1):
         raise RuntimeError(f"outer: expected 1D tensors, got {input.ndim}D and {vec2.ndim}D")
     return reshape(input, (-1, 1)) * vec2
-
-
-def _rows(x):
-    return reshape(x, (-1, x.shape[-1])) if x.ndim != 2 else x
-
-
-@op(
-    lambda g, weight: _product(g, weight),
-    lambda g, input: _product(_rows(g).swapaxes(0, 1), _rows(input)),
-    lambda g: g,
-    promote="same",
-)
-def linear(input, weight, bias=None):
-    """input (..., in) @ weight (out, in).T + bias (out) -> (..., out)."""
-    if input.shape[-1:] != weight.shape[-1:]:
-        wanted = f"the last dimension must be {weight.shape[-1]}"
-        raise RuntimeError(f"linear(): input has shape {input.shape}, {wanted} as the weight's")
-    out = np.dot(input, weight.T)  # 15 µs for 64 x 64 by 64 x 128, np.matmul 19
-    return out if bias is None else np.add(out, bias, out=out)

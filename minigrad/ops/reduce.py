@@ -7,9 +7,11 @@ import numpy as np
 
 from ..devices import module
 from . import elementwise as ew
+from . import promotion
+from .arguments import at_dim
 from .index import take_along_dim
 from .op import op
-from .shape import at_dim, broadcast_to, flip, reshape, unsqueeze
+from .shape import broadcast_to, flip, reshape, unsqueeze
 
 Extremes = namedtuple("Extremes", ["values", "indices"])  # what max and min give along a dimension
 
@@ -113,13 +115,13 @@ def amin(input, dim=(), keepdim=False):
     return _nonempty("amin", input, dim).min(axis=_axes(dim, input.ndim), keepdims=keepdim)
 
 
-@op(None, promote="number")
+@op(None, promote=promotion.numeric)
 def argmax(input, dim=None, keepdim=False):
     """The position of the largest value (the first of ties, a NaN before all), int64."""
     return _nonempty("argmax", input, dim).argmax(axis=_axis(dim, input.ndim), keepdims=keepdim)
 
 
-@op(None, promote="number")
+@op(None, promote=promotion.numeric)
 def argmin(input, dim=None, keepdim=False):
     """The position of the smallest value (the first of ties, a NaN before all), int64."""
     return _nonempty("argmin", input, dim).argmin(axis=_axis(dim, input.ndim), keepdims=keepdim)
@@ -219,7 +221,7 @@ def _highest(input, axes):
     return np.full_like(input, -np.inf, shape=shape)
 
 
-@op(_by_exponents, promote="float")
+@op(_by_exponents, promote=promotion.floating)
 def logsumexp(input, dim, keepdim=False):
     """log(sum(exp(input))) without overflow."""
     axes = _axes(dim, input.ndim)
@@ -235,7 +237,7 @@ def _below_zero(input, dim, dtype):
     return input - _highest(input, axes), axes
 
 
-@op(lambda g, out, dim: out * (g - sum(g * out, dim, True)), promote="float")
+@op(lambda g, out, dim: out * (g - sum(g * out, dim, True)), promote=promotion.floating)
 def softmax(input, dim, dtype=None):
     """exp(input) / sum(exp(input)) along `dim`."""
     shifted, axes = _below_zero(input, dim, dtype)
@@ -243,7 +245,7 @@ def softmax(input, dim, dtype=None):
     return e / e.sum(axis=axes, keepdims=True)
 
 
-@op(lambda g, out, dim: g - ew.exp(out) * sum(g, dim, True), promote="float")
+@op(lambda g, out, dim: g - ew.exp(out) * sum(g, dim, True), promote=promotion.floating)
 def log_softmax(input, dim, dtype=None):
     """log(softmax(input)) along `dim`, without overflow or cancellation."""
     shifted, axes = _below_zero(input, dim, dtype)

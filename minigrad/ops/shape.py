@@ -2,24 +2,13 @@
 
 import math
 from functools import cache
+from inspect import Parameter, Signature
 
 import numpy as np
 
+from . import promotion
+from .arguments import at_dim, many, sizes
 from .op import op
-
-
-def sizes(shape):
-    """Shapes and dims may be spelled f(2, 3) or f((2, 3)); either gives (2, 3)."""
-    return tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-
-
-def at_dim(dim, rank):
-    """`dim` counted from 0, IndexError unless -rank <= dim < rank; a number has a dimension 0."""
-    rank = max(rank, 1)
-    if not -rank <= dim < rank:
-        limits = f"expected to be in range of [{-rank}, {rank - 1}]"
-        raise IndexError(f"Dimension out of range ({limits}, but got {dim})")
-    return dim % rank
 
 
 @op(lambda g, shape: reshape(g, shape), view=True)
@@ -58,7 +47,7 @@ def flatten(input, start_dim=0, end_dim=-1):
 @op(lambda g, shape: reshape(g, shape), view=True)
 def squeeze(input, dim=None):
     """Drop the dimensions of size 1: all, one or several."""
-    dims = [at_dim(d, input.ndim) for d in (range(input.ndim) if dim is None else _many(dim))]
+    dims = [at_dim(d, input.ndim) for d in (range(input.ndim) if dim is None else many(dim))]
     return input.squeeze(tuple(d for d in dims if input.ndim and input.shape[d] == 1))
 
 
@@ -152,15 +141,17 @@ def narrow(input, dim, start, length):
 
 @cache
 def _join(n):
-    """The n-ary concatenation: each input's gradient is its own part."""
+    """Concatenation as an operation of n inputs: each one's gradient is its own part."""
 
-    def formula(i):
+    def part_of(i):
         return lambda g, dim, bounds: narrow(g, dim, bounds[i], bounds[i + 1] - bounds[i])
 
-    names = ", ".join(f"x{i}" for i in range(n))
-    scope = {"np": np}
-    exec(f"def cat({names}, dim, bounds): return np.concatenate([{names}], dim)", scope)
-    return op(*map(formula, range(n)), promote="common")(scope["cat"])
+    def cat(*args):
+        return np.concatenate(args[:n], args[n])
+
+    names = (*(f"x{i}" for i in range(n)), "dim", "bounds")
+    cat.__signature__ = Signature([Parameter(k, Parameter.POSITIONAL_OR_KEYWORD) for k in names])
+    return op(*map(part_of, range(n)), promote=promotion.common)(cat)
 
 
 def cat(tensors, dim=0):
@@ -230,18 +221,14 @@ def flip(input, *dims):
     return _flip(input, dims if input.ndim else ())
 
 
-@op(lambda g, shifts, dims: roll(g, tuple(-s for s in _many(shifts)), dims))
+@op(lambda g, shifts, dims: roll(g, tuple(-s for s in many(shifts)), dims))
 def roll(input, shifts, dims=None):
     """Shift the elements along `dims` (or all of them, flattened), around the end."""
-    if dims is not None and len(_many(shifts)) != len(_many(dims)):
+    if dims is not None and len(many(shifts)) != len(many(dims)):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {shifts}, dims: {dims}")
     if not input.size:
         return input.copy()
-    return np.roll(input, shifts if dims is not None else sum(_many(shifts)), dims)
-
-
-def _many(x):
-    return (x,) if isinstance(x, int) else tuple(x)
+    return np.roll(input, shifts if dims is not None else sum(many(shifts)), dims)
 
 
 @op(lambda g, diagonal: tril(g, diagonal))

@@ -1,0 +1,80 @@
+"""Activation functions. relu, sigmoid, tanh and the softmaxes are operations of Tensors as well."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ...functions import erf, log_softmax, relu, sigmoid, softmax, tanh
+from ...ops import elementwise, op, promotion
+from ...ops.elementwise import where
+from ...tensor import Tensor, apply
+
+__all__ = [
+    "elu", "erf", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax",
+    "softplus", "tanh",
+]  # fmt: skip
+
+
+@op(
+    lambda g, input, negative_slope: where(input > 0, g, g * negative_slope),
+    promote=promotion.common,
+)
+def _leaky_relu(input, negative_slope):
+    return np.where(input > 0, input, input * negative_slope)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """input where it is positive, else negative_slope * input."""
+    return apply(_leaky_relu, (input, negative_slope))
+
+
+@op(
+    lambda g, input, alpha: where(
+        input > 0, g, g * alpha * elementwise.exp(elementwise.minimum(input, 0.0))
+    ),
+    promote=promotion.common,
+)
+def _elu(input, alpha):
+    return np.where(input > 0, input, alpha * np.expm1(np.minimum(input, 0)))
+
+
+def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """input where it is positive, else alpha * (exp(input) - 1)."""
+    return apply(_elu, (input, alpha))
+
+
+def silu(input: Tensor) -> Tensor:
+    """input * sigmoid(input)."""
+    return input * sigmoid(input)
+
+
+@op(
+    lambda g, input, beta, threshold: where(
+        input * beta > threshold, g, g * elementwise.sigmoid(input * beta)
+    ),
+    promote=promotion.common,
+)
+def _softplus(input, beta, threshold):
+    z = input * beta
+    smooth = (np.maximum(z, 0) + np.log1p(np.exp(-np.absolute(z)))) / beta
+    return np.where(z > threshold, input, smooth)
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + exp(beta * input)) / beta; the identity where beta * input > threshold."""
+    return apply(_softplus, (input, beta, threshold))
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """input * Φ(input), Φ the standard normal's distribution; "tanh" approximates it.
+
+    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.
+    """
+    if approximate == "none":
+        return input * (0.5 * (1 + erf(input * math.sqrt(0.5))))
+    if approximate == "tanh":
+        inner = math.sqrt(2 / math.pi) * (input + 0.044715 * input**3)
+        return input * (0.5 * (1 + tanh(inner)))
+    raise RuntimeError(f"approximate: expected 'none' or 'tanh', got {approximate!r}")
