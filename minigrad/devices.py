@@ -13,7 +13,8 @@ from importlib.util import find_spec
 
 import numpy as np
 
-INSTALL = 'run pip install "minigrad[cuda]"'
+from .optional import install
+
 PARTS = {"cupy": "CuPy", "numba_cuda": "numba-cuda"}
 
 
@@ -72,12 +73,13 @@ def missing() -> str | None:
     """What a GPU's tensors lack here, and how to get it; None if they can be made."""
     for part, name in PARTS.items():
         if find_spec(part) is None:
-            return f"{name} is not installed, {INSTALL}"
+            return f"{name} is not installed, {install('cuda')}"
     try:
         found = cupy().cuda.is_available()
     except Exception as error:  # whatever a library raises that it loads
         kind = type(error).__name__
-        return f"importing CuPy ends in {kind} (python -c 'import cupy' shows it all), {INSTALL}"
+        seen = "python -c 'import cupy' shows it all"
+        return f"importing CuPy ends in {kind} ({seen}), {install('cuda')}"
     return None if found else "no GPU, or no driver for it, was found (nvidia-smi lists both)"
 
 

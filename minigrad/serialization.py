@@ -24,8 +24,8 @@ from numpy.lib.format import (
 )
 
 from .devices import CPU, move
+from .optional import require
 from .tensor import Tensor
-from .utils.optional import require
 
 _HEADERS = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}
 _STRUCTURE = "minigrad"  # the metadata entry (safetensors) or member (.npz) that holds the JSON
