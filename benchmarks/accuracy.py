@@ -18,7 +18,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.benchmarks import report
-from minigrad.utils.optional import require
+from minigrad.optional import require
 
 torch = require("torch", "torch")
 HERE = Path(__file__).parent

@@ -23,7 +23,7 @@ from minigrad.benchmarks import measure, rivals, suites
 from minigrad.benchmarks.report import number
 from minigrad.benchmarks.rivals import Loss
 from minigrad.kernels import LOSSES, backend
-from minigrad.utils.optional import require
+from minigrad.optional import require
 
 LOSS_ERROR, SLOPE_ERROR = 1e-6, 5e-7  # see errors()
 REPEATS = 20  # that give the same bits

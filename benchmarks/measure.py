@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit, prange
 
 from minigrad.kernels import compiling, memory
-from minigrad.utils.optional import require
+from minigrad.optional import require
 
 ROUND = 2e-2  # seconds of one rival at a time: a short call is repeated, as in a training loop
 ROUNDS = 5  # at least, however long a call takes

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.utils.optional import require
+from minigrad.optional import require
 
 from .measure import UNSTEADY
 from .rivals import OURS, THEIRS

@@ -22,7 +22,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.kernels import LOSSES
-from minigrad.utils.optional import require
+from minigrad.optional import install, require
 
 FUNCTIONS = {
     "mse": "mse_loss", "l1": "l1_loss", "smooth_l1": "smooth_l1_loss",
@@ -456,7 +456,7 @@ def missing(name: str) -> str | None:
     """Why a rival cannot run here, and what to do; None if it can. Imports nothing."""
     package = PACKAGE.get(name)
     if package and importlib.util.find_spec(package) is None:
-        return f'{package} is not installed: run pip install "minigrad[bench]"'
+        return f"{package} is not installed: {install('bench')}"
     compiler = os.environ.get("CXX", "g++")
     if name == "torch.compile" and shutil.which(compiler) is None:
         return f"it needs a C++ compiler, and {compiler} is not installed"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minigrad.utils.optional import require
+from minigrad.optional import require
 
 from . import measure, rivals
 

@@ -1,67 +1,30 @@
 """minigrad: a minimal tensor with reverse-mode autodiff, and Numba kernels for five losses."""
 
-from typing import TYPE_CHECKING, Any
+import builtins
 
 from . import autograd, cuda, kernels, nn, ops, optim, random, scalar, utils
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from .creation import (
-    arange,
-    as_tensor,
-    asarray,
-    empty,
-    empty_like,
-    eye,
-    from_dlpack,
-    from_numpy,
-    full,
-    full_like,
-    linspace,
-    ones,
-    ones_like,
-    tensor,
-    zeros,
-    zeros_like,
-)  # fmt: skip
+from .creation import *
 from .devices import device, get_default_device, set_default_device
-from .dtypes import (
-    bool,
-    double,
-    float,
-    float32,
-    float64,
-    int,
-    int8,
-    int16,
-    int32,
-    int64,
-    long,
-    result_type,
-    short,
-    uint8,
-)  # fmt: skip
-from .nn.functional import loss
-from .random import (
-    Generator,
-    initial_seed,
-    manual_seed,
-    rand,
-    rand_like,
-    randint,
-    randn,
-    randn_like,
-    randperm,
-    seed,
-)  # fmt: skip
-from .recording import compile
-from .serialization import load, save
-from .functions import FUNCTIONS as _FUNCTIONS
+from .dtypes import *
+from .functions import *  # every operation of minigrad.ops, under PyTorch's and NumPy's names
 from .holder import Size
+from .nn.functional import loss
+from .random import *
+from .recording import compile
+from .serialization import *
 from .tensor import Tensor
 
-if TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any: ...
-
-
-globals().update(_FUNCTIONS)  # every operation of minigrad.ops, under PyTorch's and NumPy's names
 __version__ = "0.1.0"
+
+_PUBLIC = [
+    "Size", "Tensor", "autograd", "compile", "cuda", "device", "enable_grad", "get_default_device",
+    "is_grad_enabled", "kernels", "loss", "nn", "no_grad", "ops", "optim", "random", "scalar",
+    "set_default_device", "set_grad_enabled", "utils", *creation.__all__, *dtypes.__all__,
+    *functions.__all__, *random.__all__, *serialization.__all__,
+]  # fmt: skip
+__all__ = sorted(name for name in _PUBLIC if not hasattr(builtins, name))  # abs, sum ... stay Python's
+
+
+def __dir__() -> list[str]:
+    return [*sorted(_PUBLIC), "__version__"]

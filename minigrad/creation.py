@@ -5,14 +5,32 @@ from __future__ import annotations
 import functools
 import math
 import operator
+from collections.abc import Sequence
+from typing import Any, SupportsIndex, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 
 from . import dtypes
-from .devices import cupy, imported, placed
+from .devices import DeviceLike, cupy, imported, placed
+from .dtypes import DTypeLike
 from .ops.arguments import sizes
 from .quiet import quiet
 from .tensor import Tensor
+
+__all__ = [
+    "arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_dlpack", "from_numpy",
+    "full", "full_like", "linspace", "ones", "ones_like", "tensor", "zeros", "zeros_like",
+]  # fmt: skip
+
+Sizes: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
+
+
+class Options(TypedDict, total=False):
+    """What most creation functions take besides sizes and values."""
+
+    dtype: DTypeLike
+    device: DeviceLike
+    requires_grad: bool
 
 
 def _finish(array, device=None, requires_grad=False) -> Tensor:
@@ -67,7 +85,9 @@ def _widest(data):
     return dtypes.result_type(data)
 
 
-def tensor(data, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+def tensor(
+    data: Any, *, dtype: DTypeLike = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
     """A Tensor with a copy of `data`: a number, nested sequences, an array or a Tensor.
 
     What is on a GPU, of any library with `__cuda_array_interface__`, stays there unless `device`
@@ -78,7 +98,7 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     return _finish(_array_of(data, dtype, True), device, requires_grad)
 
 
-def as_tensor(data, dtype=None, device=None) -> Tensor:
+def as_tensor(data: Any, dtype: DTypeLike = None, device: DeviceLike = None) -> Tensor:
     """As tensor(), but a Tensor or an array of the right dtype and device is not copied."""
     if isinstance(data, Tensor):
         return data.to(dtype=dtype, device=device)
@@ -97,7 +117,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     return Tensor(ndarray)
 
 
-def from_dlpack(ext_tensor) -> Tensor:
+def from_dlpack(ext_tensor: Any) -> Tensor:
     """A Tensor on the memory of another library's array, on the CPU or a GPU, by DLPack."""
     kind = ext_tensor.__dlpack_device__()[0]
     if kind == 1:  # kDLCPU
@@ -127,30 +147,39 @@ def _number(**arguments):
             raise TypeError(f"{name}: expected a number, got {type(x).__name__}")
 
 
-def like(input, dtype, device) -> dict:
+def like(input: Tensor, dtype: DTypeLike, device: DeviceLike) -> dict[str, Any]:
     """The dtype and the device of a Tensor unless others are given; TypeError if it is none."""
     if not isinstance(input, Tensor):
         raise TypeError(f"input: expected a Tensor, got {type(input).__name__}")
     return {"dtype": dtype or input.dtype, "device": input.device if device is None else device}
 
 
-def zeros(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+def zeros(
+    *size: Sizes, dtype: DTypeLike = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros of the given shape; float32 unless told otherwise."""
     return full(size, 0, dtype=dtype or np.float32, device=device, requires_grad=requires_grad)
 
 
-def ones(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+def ones(
+    *size: Sizes, dtype: DTypeLike = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
     """Ones of the given shape; float32 unless told otherwise."""
     return full(size, 1, dtype=dtype or np.float32, device=device, requires_grad=requires_grad)
 
 
-def empty(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+def empty(
+    *size: Sizes, dtype: DTypeLike = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
     """Memory of the given shape, whatever it holds; float32 unless told otherwise."""
     array = np.empty(_shape(size), dtypes.as_dtype(dtype or np.float32))
     return _finish(array, device, requires_grad)
 
 
-def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+def full(
+    size: Sizes | tuple[Sizes, ...], fill_value: float, *, dtype: DTypeLike = None,
+    device: DeviceLike = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """`fill_value` everywhere; its Python type decides the dtype unless given."""
     _number(fill_value=fill_value)
     value = _array_of(fill_value, dtype, False)
@@ -158,29 +187,38 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> T
     return _finish(np.full(_shape(tuple(size)), value, value.dtype), device, requires_grad)
 
 
-def full_like(input, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+def full_like(
+    input: Tensor, fill_value: float, *, dtype: DTypeLike = None, device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """`fill_value` in the shape and dtype of `input`, on its device."""
     options = like(input, dtype, device)
     return full(input.shape, fill_value, requires_grad=requires_grad, **options)
 
 
-def zeros_like(input, **options) -> Tensor:
+def zeros_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     """Zeros in the shape and dtype of `input`; options as in full_like."""
     return full_like(input, 0, **options)
 
 
-def ones_like(input, **options) -> Tensor:
+def ones_like(input: Tensor, **options: Unpack[Options]) -> Tensor:
     """Ones in the shape and dtype of `input`; options as in full_like."""
     return full_like(input, 1, **options)
 
 
-def empty_like(input, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+def empty_like(
+    input: Tensor, *, dtype: DTypeLike = None, device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Memory in the shape and dtype of `input`, on its device, whatever it holds."""
     options = like(input, dtype, device)
     return empty(input.shape, requires_grad=requires_grad, **options)
 
 
-def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+def arange(
+    start: float, end: float | None = None, step: float = 1, *, dtype: DTypeLike = None,
+    device: DeviceLike = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """start, start + step, ... below `end`; int64 if all are integers, else float32."""
     start, end = (0, start) if end is None else (start, end)
     _number(start=start, end=end, step=step)
@@ -190,14 +228,20 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=Fa
     return _finish(np.arange(start, end, step).astype(dtype), device, requires_grad)
 
 
-def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+def linspace(
+    start: float, end: float, steps: int, *, dtype: DTypeLike = None, device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """`steps` evenly spaced values from `start` to `end`, both included."""
     _number(start=start, end=end)
     dtype = dtypes.as_dtype(dtype or np.float32)
     return _finish(np.linspace(start, end, *_shape((steps,))).astype(dtype), device, requires_grad)
 
 
-def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+def eye(
+    n: int, m: int | None = None, *, dtype: DTypeLike = None, device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Ones on the diagonal of an (n, m) matrix, zeros elsewhere."""
     n, m = _shape((n, n if m is None else m))
     return _finish(np.eye(n, m, dtype=dtypes.as_dtype(dtype or np.float32)), device, requires_grad)

@@ -1,6 +1,6 @@
 """What scripts ask about the GPU, and how they wait for it: PyTorch's names."""
 
-from .devices import CUDA, cupy, find, missing
+from .devices import CUDA, DeviceLike, cupy, find, missing
 
 
 def is_available() -> bool:
@@ -15,15 +15,15 @@ def device_count() -> int:
 
 def current_device() -> int:
     """The number of that GPU; RuntimeError if there is none."""
-    return find(CUDA).index
+    return find(CUDA).index or 0
 
 
-def get_device_name(device=None) -> str:
+def get_device_name(device: DeviceLike = None) -> str:
     """What the maker calls it; RuntimeError if there is none."""
     name = cupy().cuda.runtime.getDeviceProperties(find(device or CUDA).index)["name"]
     return name.decode()
 
 
-def synchronize(device=None) -> None:
+def synchronize(device: DeviceLike = None) -> None:
     """Wait until everything asked of the GPU is done; RuntimeError if there is none."""
     cupy().cuda.Device(find(device or CUDA).index).synchronize()

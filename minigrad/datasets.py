@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from .utils.optional import require
+from .optional import require
 
 Kind = Literal["classification", "binary", "regression"]
 KINDS: dict[str, Kind] = {"digits": "classification", "cancer": "binary", "diabetes": "regression"}

@@ -1,26 +1,38 @@
 """The dtypes, and PyTorch's rules for mixing them. A dtype here is NumPy's own."""
 
+import builtins
+from typing import Any, TypeAlias
+
 import numpy as np
+import numpy.typing as npt
 
-_PYTHON_BOOL, _PYTHON_INT, _PYTHON_FLOAT = bool, int, float  # before the names mean dtypes
+__all__ = [
+    "bool", "double", "float", "float32", "float64", "int", "int8", "int16", "int32", "int64",
+    "long", "result_type", "short", "uint8",
+]  # fmt: skip
 
-float32, float64 = np.dtype("float32"), np.dtype("float64")
-int64, int32, int16, int8 = map(np.dtype, ("int64", "int32", "int16", "int8"))
-uint8, bool = np.dtype("uint8"), np.dtype("bool")
+float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
+int64, int32 = np.dtype(np.int64), np.dtype(np.int32)
+int16, int8, uint8 = np.dtype(np.int16), np.dtype(np.int8), np.dtype(np.uint8)
+bool = np.dtype(np.bool_)
 float, double, long, int, short = float32, float64, int64, int32, int16
 
-SUPPORTED = (float32, float64, int64, int32, int16, int8, uint8, bool)
-_OF_NUMBER = {_PYTHON_BOOL: bool, _PYTHON_INT: int64, _PYTHON_FLOAT: float32}
+DTypeLike: TypeAlias = npt.DTypeLike | None  # None: what fits
+SUPPORTED: tuple[np.dtype, ...] = (float32, float64, int64, int32, int16, int8, uint8, bool)
+_OF_NUMBER: dict[Any, np.dtype] = {
+    builtins.bool: bool, builtins.int: int64, builtins.float: float32,
+}  # fmt: skip
 CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}  # of a dtype's kind: in-place results may not rise
 _ALIASES = {"float": float32, "long": int64, "int": int32, "short": int16}
 
 
-def as_dtype(dtype, argument="dtype") -> np.dtype:
+def as_dtype(dtype: Any, argument: str = "dtype") -> np.dtype:
     """A supported dtype from what NumPy or a reader would call one; TypeError otherwise."""
     if dtype in _OF_NUMBER:
-        return float64 if dtype is _PYTHON_FLOAT else _OF_NUMBER[dtype]
+        return float64 if dtype is builtins.float else _OF_NUMBER[dtype]
     try:
-        found = np.dtype(_ALIASES.get(dtype, dtype) if isinstance(dtype, str) else dtype)
+        name: Any = _ALIASES.get(dtype, dtype) if isinstance(dtype, str) else dtype
+        found = np.dtype(name)
     except TypeError:
         found = None
     for supported in SUPPORTED:  # the very object, so that `is` tells dtypes apart
@@ -30,7 +42,7 @@ def as_dtype(dtype, argument="dtype") -> np.dtype:
     raise TypeError(f"{argument}: expected one of {names}, got {dtype!r}")
 
 
-def check_range(low, high, dtype) -> None:
+def check_range(low: Any, high: Any, dtype: np.dtype) -> None:
     """Raise RuntimeError unless an integer `dtype` holds low ... high (negatives may wrap)."""
     if dtype.kind in "iu":
         limit = np.iinfo(dtype).max
@@ -46,7 +58,7 @@ def widen(a: np.dtype, b: np.dtype) -> np.dtype:
     return np.promote_types(a, b)
 
 
-def result_type(*operands) -> np.dtype:
+def result_type(*operands: Any) -> np.dtype:
     """The dtype of an operation on arrays and Python numbers.
 
     Arrays with dimensions decide; a 0-d array, and after it a Python number, matters only when it

@@ -78,8 +78,15 @@ def _operator(operation, reflected=False):
 
 FUNCTIONS = {name: public(f) for name, f in OPERATIONS.items()}
 FUNCTIONS |= {other: FUNCTIONS[name] for other, name in ALIASES.items()}
-globals().update(FUNCTIONS)  # as functions.pyi declares them
-__all__ = list(FUNCTIONS)
+__all__ = list(FUNCTIONS)  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Callable:
+    """`from minigrad.functions import exp`; as globals, abs, any and sum would hide Python's."""
+    if name in FUNCTIONS:
+        return FUNCTIONS[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 # Methods: what takes a Tensor first, and in place, with a "_", what works element by element.
 METHODS = {

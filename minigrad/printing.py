@@ -1,11 +1,15 @@
 """The text of a tensor: PyTorch's choice of notation, widths, line breaks and ellipses."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 THRESHOLD, EDGE, LINE = 1000, 3, 80  # PyTorch's defaults: summarize above, items kept, columns
 
 
-def format_tensor(array: np.ndarray, suffixes=(), device=None) -> str:
+def format_tensor(
+    array: np.ndarray, suffixes: Iterable[str] = (), device: str | None = None
+) -> str:
     """The repr of a tensor that holds `array` (any shape; float, integer or bool), as PyTorch
     writes it. `size=` and `dtype=` are added where PyTorch adds them; `suffixes`, such as
     `requires_grad=True`, follow in the order given; `device`, such as `device='cuda:0'`, is before

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from types import NoneType
 from typing import Any, Self
 
 import numpy as np
@@ -480,7 +481,7 @@ def apply(operation: Op, args: tuple) -> Tensor:
             parents.append(node)
         else:
             if type(x) not in NUMBERS or not operation.takes_numbers:
-                x, simple = _raw_operand(operation, inputs, x), False
+                x, simple = _raw_operand(operation, inputs, len(arrays)), False
             arrays.append(x)
             parents.append(None)
     if operation.promote is not None and not (simple and (dtype is _FLOAT32 or dtype is _FLOAT64)):
@@ -541,17 +542,18 @@ def as_operand(x: Any) -> Any:
     return x
 
 
-def _raw_operand(operation, inputs, x):
+def _raw_operand(operation, inputs, position):
     """An input that is no Tensor as an array or a number; TypeError for what may not be one."""
-    if x is None and operation.optional:
+    x = inputs[position]
+    if x is None and operation.inputs[position] in operation.optional:
         return x
+    if isinstance(x, (NoneType, np.generic, *NUMBERS)) and not operation.takes_numbers:
+        raise operation.no_tensor(inputs)
     if not isinstance(x, OPERANDS) and not on_gpu(x):
         raise TypeError(
             f"{operation.name}(): expected Tensors or numbers as inputs, got {type(x).__name__}"
         )
     x = as_operand(x)
-    if isinstance(x, NUMBERS) and not operation.takes_numbers:
-        raise operation.no_tensor(inputs)
     return x.array if isinstance(x, Tensor) else x
 
 

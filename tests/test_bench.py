@@ -8,10 +8,9 @@ import numba
 import numpy as np
 import pytest
 
-from minigrad import cli
+from minigrad import cli, optional
 from minigrad.benchmarks import measure, report, rivals, suites
 from minigrad.benchmarks.rivals import Loss, Perceptron, Step
-from minigrad.utils import optional
 
 SMALL = [Loss("cross_entropy", (8, 3)), *(Loss(n, (64,)) for n in rivals.FUNCTIONS if n[0] != "c")]
 
@@ -89,7 +88,7 @@ def test_a_missing_rival_says_what_to_do(monkeypatch):
     assert rivals.missing("minigrad") is rivals.missing("NumPy") is None
     monkeypatch.setattr(rivals.importlib.util, "find_spec", lambda name: None)
     for name in ("PyTorch eager", "torch.compile", "jax.jit"):
-        assert 'pip install "minigrad[bench]"' in rivals.missing(name)
+        assert 'pip install "minigrad-kernels[bench]"' in rivals.missing(name)
     monkeypatch.setattr(rivals.importlib.util, "find_spec", lambda name: name)
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert "no-such-compiler is not installed" in rivals.missing("torch.compile")
@@ -290,5 +289,5 @@ def test_a_missing_extra(missing, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(optional.importlib, "import_module", import_module)
     assert cli.main(["bench", "--quick", "--plot", str(tmp_path / "chart.png")]) == 2
-    expected = f'minigrad: {missing} is not installed: run pip install "minigrad[bench]"\n'
+    expected = f'minigrad: {missing} is not installed: run pip install "minigrad-kernels[bench]"\n'
     assert capsys.readouterr().err == expected

@@ -4,13 +4,13 @@ import json
 import re
 import subprocess
 import sys
+from importlib.metadata import metadata
 
 import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import cli
-from minigrad.utils import optional
+from minigrad import cli, optional
 
 
 def last_line(capsys) -> str:
@@ -116,7 +116,7 @@ def test_a_missing_extra(missing, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(optional.importlib, "import_module", import_module)
     assert cli.main(["train", "cancer", "--plot", str(tmp_path / "run.png")]) == 2
-    expected = f'minigrad: {missing} is not installed: run pip install "minigrad[train]"\n'
+    expected = f'minigrad: {missing} is not installed: run pip install "minigrad-kernels[train]"\n'
     assert capsys.readouterr().err == expected
 
 
@@ -136,6 +136,7 @@ def test_info_as_a_process():
     rows = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in found.stdout.splitlines())
     assert rows["numpy"] == np.__version__
     assert rows["threads"].endswith("layer)")
+    assert set(cli.info.EXTRAS) == set(metadata("minigrad-kernels").get_all("Provides-Extra"))
     assert {"minigrad", "SIMD", "kernel cache", "CUDA", "scikit-learn", "torch"} <= rows.keys()
     assert found.stderr == ""
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from minigrad import datasets
-from minigrad.utils import optional
+from minigrad import datasets, optional
 
 SHAPES = {"digits": (1797, 64, 10), "cancer": (569, 30, 2), "diabetes": (442, 10, 0)}
 
@@ -71,7 +70,8 @@ def test_a_missing_package_names_the_pip_command(monkeypatch):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module.partition(".")[0])
 
     monkeypatch.setattr(optional.importlib, "import_module", absent)
-    with pytest.raises(ModuleNotFoundError, match=r'sklearn .* pip install "minigrad\[train\]"'):
+    command = r'sklearn .* pip install "minigrad-kernels\[train\]"'
+    with pytest.raises(ModuleNotFoundError, match=command):
         datasets.load("digits")
 
 

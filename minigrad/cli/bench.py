@@ -6,7 +6,7 @@ import json
 from minigrad import devices
 from minigrad.benchmarks import gpu, measure, report, suites
 from minigrad.cli.arguments import UsageError, number, output_file
-from minigrad.utils.optional import require
+from minigrad.optional import require
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,9 +12,11 @@ import numpy as np
 from minigrad import cuda
 from minigrad.devices import missing
 from minigrad.kernels import LOSSES, compiling, cpu
+from minigrad.optional import DISTRIBUTION, install
 
 SIMD = ("sse4.2", "avx", "avx2", "fma", "avx512f", "neon", "sve")
 MISSING = "missing"
+EXTRAS = ("train", "test", "torch", "bench", "cuda", "dev", "fuzz")  # the first that has it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print a table of names and values."""
     rows = {"platform": platform.platform(), "python": platform.python_version()}
-    rows |= {name: version(name) for name in ("minigrad", "numpy", "numba", "llvmlite")}
+    rows["minigrad"] = version(DISTRIBUTION)
+    rows |= {name: version(name) for name in ("numpy", "numba", "llvmlite")}
 
     rows["processor"], features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features()
     rows["SIMD"] = " ".join(name for name in SIMD if features.get(name)) or "none known"
@@ -39,11 +42,11 @@ def run(options: argparse.Namespace) -> None:
     rows["kernel cache"] = loop.stats.cache_path or "none: set NUMBA_CACHE_DIR to a folder"
     rows["CUDA"] = missing() or cuda.get_device_name()
 
-    for line in importlib.metadata.requires("minigrad") or ():
-        found = re.match(r"""([\w-]+).*extra == ['"](\w+)""", line)
-        if found and found[1] != "minigrad":
-            advice = f'{MISSING}: run pip install "minigrad[{found[2]}]"'
-            rows.setdefault(found[1], version(found[1]).replace(MISSING, advice))
+    lines = importlib.metadata.requires(DISTRIBUTION) or ()
+    found = re.findall(r"""^([\w-]+).*extra == ['"](\w+)""", "\n".join(lines), re.MULTILINE)
+    for package, extra in sorted(found, key=lambda pair: EXTRAS.index(pair[1])):
+        advice = f"{MISSING}: {install(extra)}"
+        rows.setdefault(package, version(package).replace(MISSING, advice))
 
     for name, value in rows.items():
         print(f"{name:{max(map(len, rows))}}  {value}")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from minigrad.datasets import Split
-from minigrad.utils.optional import require
+from minigrad.optional import require
 
 
 def draw(path: Path, split: Split, history: list[dict], answers: np.ndarray, loss: str) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from minigrad.cli.arguments import number, output_file
+from minigrad.optional import require
 from minigrad.scalar import Value
 from minigrad.scalar.nn import MLP
-from minigrad.utils.optional import require
 
 STEPS, DECAY = 100, 1e-4
 

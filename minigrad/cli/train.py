@@ -20,8 +20,8 @@ from minigrad.cli.checkpoint import Run, signals
 from minigrad.cli.plot import draw
 from minigrad.devices import missing
 from minigrad.nn import functional as F
+from minigrad.optional import require
 from minigrad.utils.data import DataLoader, TensorDataset
-from minigrad.utils.optional import require
 
 
 class Recipe(NamedTuple):

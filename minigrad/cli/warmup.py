@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 import minigrad as mg
 from minigrad.benchmarks import measure
 from minigrad.kernels import cpu
-from minigrad.utils.optional import require
+from minigrad.optional import require
 
 F = mg.nn.functional
 POINTWISE = (

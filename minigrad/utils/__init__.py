@@ -1,3 +1,3 @@
-"""Data sets and loaders; what optional packages are asked for."""
+"""Data sets and loaders."""
 
 from . import data

@@ -1,7 +1,15 @@
-"""Packages that only some features need."""
+"""Packages that only some features need, and the name by which pip knows this one."""
 
 import importlib
 from types import ModuleType
+
+DISTRIBUTION = "minigrad-kernels"
+
+
+def install(extra: str) -> str:
+    """What to run for the packages of an extra: in any folder, whatever installed this one, for
+    pip takes the distribution that is there."""
+    return f'run pip install "{DISTRIBUTION}[{extra}]"'
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -14,5 +22,5 @@ def require(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0]:
             raise  # the package is there, and lacks something of its own
-        message = f'{error.name} is not installed: run pip install "minigrad[{extra}]"'
+        message = f"{error.name} is not installed: {install(extra)}"
         raise ModuleNotFoundError(message, name=error.name) from None
