@@ -23,7 +23,8 @@ _PUBLIC = [
     "set_default_device", "set_grad_enabled", "utils", *creation.__all__, *dtypes.__all__,
     *functions.__all__, *random.__all__, *serialization.__all__,
 ]  # fmt: skip
-__all__ = sorted(name for name in _PUBLIC if not hasattr(builtins, name))  # abs, sum ... stay Python's
+# A star import leaves Python its abs, bool, sum ...
+__all__ = sorted(name for name in _PUBLIC if not hasattr(builtins, name))
 
 
 def __dir__() -> list[str]:

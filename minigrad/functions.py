@@ -78,7 +78,7 @@ def _operator(operation, reflected=False):
 
 FUNCTIONS = {name: public(f) for name, f in OPERATIONS.items()}
 FUNCTIONS |= {other: FUNCTIONS[name] for other, name in ALIASES.items()}
-__all__ = list(FUNCTIONS)  # noqa: PLE0604
+__all__ = list(FUNCTIONS)
 
 
 def __getattr__(name: str) -> Callable:

@@ -87,20 +87,6 @@ class ArrayHolder(Methods):
     def is_cuda(self) -> bool:
         return on_gpu(self.array)
 
-    @property
-    def T(self) -> Any:
-        """The dimensions in reverse order."""
-        return self.permute(tuple(range(self.ndim))[::-1])
-
-    @property
-    def mT(self) -> Any:
-        """The last two dimensions exchanged."""
-        if self.ndim < 2:
-            raise RuntimeError(
-                f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D"
-            )
-        return self.transpose(-1, -2)
-
     # --- numbers ------------------------------------------------------------------------------
 
     def _value(self):

@@ -1,6 +1,6 @@
 """The operations as methods of Tensor: functions.py puts them here, one for each operation.
 
-methods.pyi, which editors and type checkers read instead, lists them with their arguments. Of `exp`:
+methods.pyi, which editors and type checkers read instead, lists them with arguments. Of `exp`:
 
     def exp(self) -> Tensor: ...
 """

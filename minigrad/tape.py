@@ -2,8 +2,8 @@
 
 What computes on raw arrays (an operation's forward, a node's formulas, an optimizer's step) is
 called through `run`, and so by the Tape that is active in this thread, if there is one: a Recording
-(recording.py) writes each call down, to repeat it; an Anomaly (autograd/anomaly.py) looks for NaN in
-what it returns.
+(recording.py) writes each call down, to repeat it; an Anomaly (autograd/anomaly.py) looks for NaN
+in what it returns.
 """
 
 from __future__ import annotations

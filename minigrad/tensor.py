@@ -75,6 +75,20 @@ class Tensor(ArrayHolder):
         return value
 
     @property
+    def T(self) -> Tensor:
+        """The dimensions in reverse order."""
+        return self.permute(tuple(range(self.ndim))[::-1])
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two dimensions exchanged."""
+        if self.ndim < 2:
+            raise RuntimeError(
+                f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D"
+            )
+        return self.transpose(-1, -2)
+
+    @property
     def data(self) -> Tensor:
         """The same memory outside the graph; changes made through it go unnoticed by it."""
         return Tensor.wrap(raw(self))
@@ -257,7 +271,9 @@ class Tensor(ArrayHolder):
             self.node = node
             return
         base, _, chain = self.view_of
-        base.node = Node(storage.paste, (base.node, node), (None, None, None, chain, base.array), (), base)
+        base.node = Node(
+            storage.paste, (base.node, node), (None, None, None, chain, base.array), (), base
+        )
         self._follow_base()
 
     # --- Python, NumPy and other libraries ----------------------------------------------------
@@ -461,8 +477,8 @@ def apply(operation: Op, args: tuple) -> Tensor:
     """Run an operation on its inputs and options, and record it where a gradient is needed."""
     arity, tape = operation.arity, active_tape()
     inputs, options = args[:arity], args[arity:]
-    # What the inputs bring: their arrays, their places in the graph, whether one needs a gradient,
-    # and the one dtype of all, if the rest are Python's numbers (simple), which no promotion changes.
+    # What the inputs bring: arrays, places in the graph, whether one needs a gradient, and whether
+    # it is simple: Tensors of one dtype, beside them numbers, which no promotion would change.
     arrays, parents, needed, dtype, simple = [], [], False, None, True
     for x in inputs:
         if isinstance(x, Tensor):

@@ -234,7 +234,7 @@ def walk(roots, retain, lift=None, targets=None):
 
 
 def _lifted(values, node, lift):
-    """The saved values as Tensors in the graph; options follow `out` and the inputs, as they are."""
+    """The saved values as Tensors in the graph; options stay as they are."""
     nodes = (node, *node.parents)
     lifted = [lift(value, n) for value, n in zip(values, nodes, strict=False)]
     return (*lifted, *values[len(nodes) :])

@@ -210,9 +210,8 @@ def fit(run: Run, loss: str, split: datasets.Split, options: argparse.Namespace)
                 optimizer.zero_grad()
                 value.backward()
                 step += 1
-                largest = np.max(
-                    [float(abs(p.grad.array).max()) for p in model.parameters()]
-                ).item()
+                slopes = [p.grad.array for p in model.parameters() if p.grad is not None]
+                largest = np.max([float(abs(slope).max()) for slope in slopes]).item()
                 check(value)
                 optimizer.step()
                 run.rows += len(y)

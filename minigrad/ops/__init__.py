@@ -15,7 +15,8 @@ ALIASES = {
     "rint": "round", "mod": "remainder", "take_along_axis": "take_along_dim",
 }  # fmt: skip
 
-_INTERNAL = {"assign", "numbers_first", "on_gpu", "product", "put", "zero_below"}  # what others are made of
+# What operations and Tensor's indexing are made of.
+_INTERNAL = {"assign", "numbers_first", "on_gpu", "product", "put", "zero_below"}
 
 # Every public operation by name. A file's public functions are operations or made of operations.
 OPERATIONS = {

@@ -39,7 +39,9 @@ def mul(input, other):
     return np.multiply(input, other)
 
 
-@op(lambda g, other: g / other, lambda g, out, other: -(g * out / other), promote=promotion.floating)
+@op(
+    lambda g, other: g / other, lambda g, out, other: -(g * out / other), promote=promotion.floating
+)
 def _div(input, other):
     return np.divide(input, other)
 
@@ -329,7 +331,7 @@ def round(input, decimals=0):
     return np.round(input, decimals)
 
 
-def _without_gradient(function, inputs, doc, promote=None):
+def _without_gradient(function, doc, promote=None):
     """An operation straight from a NumPy function of one or two arrays."""
 
     def unary(input):
@@ -338,25 +340,26 @@ def _without_gradient(function, inputs, doc, promote=None):
     def binary(input, other):
         return function(input, other)
 
-    forward = unary if inputs == 1 else binary
+    forward = (unary, binary)[function.nin - 1]
     forward.__name__, forward.__doc__ = function.__name__, doc
-    return op(*[None] * inputs, promote=promote)(forward)
+    return op(*[None] * function.nin, promote=promote)(forward)
 
 
-eq = _without_gradient(np.equal, 2, "input == other.", promotion.common)
-ne = _without_gradient(np.not_equal, 2, "input != other.", promotion.common)
-lt = _without_gradient(np.less, 2, "input < other.", promotion.common)
-le = _without_gradient(np.less_equal, 2, "input <= other.", promotion.common)
-gt = _without_gradient(np.greater, 2, "input > other.", promotion.common)
-ge = _without_gradient(np.greater_equal, 2, "input >= other.", promotion.common)
-logical_and = _without_gradient(np.logical_and, 2, "Both are nonzero.", promotion.any_dtypes)
-logical_or = _without_gradient(np.logical_or, 2, "At least one is nonzero.", promotion.any_dtypes)
-logical_xor = _without_gradient(np.logical_xor, 2, "Just one is nonzero.", promotion.any_dtypes)
-logical_not = _without_gradient(np.logical_not, 1, "Is zero.")
-bitwise_and = _without_gradient(np.bitwise_and, 2, "input & other, bools or integers.", promotion.common)
-bitwise_or = _without_gradient(np.bitwise_or, 2, "input | other, bools or integers.", promotion.common)
-bitwise_xor = _without_gradient(np.bitwise_xor, 2, "input ^ other, bools or integers.", promotion.common)
-bitwise_not = _without_gradient(np.invert, 1, "~input, bools or integers.")
-isnan = _without_gradient(np.isnan, 1, "Is NaN.")
-isinf = _without_gradient(np.isinf, 1, "Is plus or minus infinity.")
-isfinite = _without_gradient(np.isfinite, 1, "Is neither infinite nor NaN.")
+eq = _without_gradient(np.equal, "input == other.", promotion.common)
+ne = _without_gradient(np.not_equal, "input != other.", promotion.common)
+lt = _without_gradient(np.less, "input < other.", promotion.common)
+le = _without_gradient(np.less_equal, "input <= other.", promotion.common)
+gt = _without_gradient(np.greater, "input > other.", promotion.common)
+ge = _without_gradient(np.greater_equal, "input >= other.", promotion.common)
+logical_and = _without_gradient(np.logical_and, "Both are nonzero.", promotion.any_dtypes)
+logical_or = _without_gradient(np.logical_or, "At least one is nonzero.", promotion.any_dtypes)
+logical_xor = _without_gradient(np.logical_xor, "Just one is nonzero.", promotion.any_dtypes)
+logical_not = _without_gradient(np.logical_not, "Is zero.")
+_BITS = "bools or integers."
+bitwise_and = _without_gradient(np.bitwise_and, f"input & other, {_BITS}", promotion.common)
+bitwise_or = _without_gradient(np.bitwise_or, f"input | other, {_BITS}", promotion.common)
+bitwise_xor = _without_gradient(np.bitwise_xor, f"input ^ other, {_BITS}", promotion.common)
+bitwise_not = _without_gradient(np.invert, f"~input, {_BITS}")
+isnan = _without_gradient(np.isnan, "Is NaN.")
+isinf = _without_gradient(np.isinf, "Is plus or minus infinity.")
+isfinite = _without_gradient(np.isfinite, "Is neither infinite nor NaN.")

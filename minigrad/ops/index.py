@@ -5,9 +5,9 @@ import numpy as np
 from ..devices import CUDA, module, move
 from ..kernels import backend
 from ..tape import raw, run
-from .elementwise import where
 from . import promotion
 from .arguments import at_dim
+from .elementwise import where
 from .op import op
 from .shape import reshape
 
@@ -38,7 +38,11 @@ def _repeats(index):
     return any(getattr(i, "dtype", None) is not None and i.dtype.kind in "iu" for i in parts)
 
 
-@op(lambda g, index: assign(g, 0.0, index), lambda g, index: getitem(g, index), promote=promotion.stored)
+@op(
+    lambda g, index: assign(g, 0.0, index),
+    lambda g, index: getitem(g, index),
+    promote=promotion.stored,
+)
 def assign(input, value, index):
     """A copy of `input` in which input[index] is `value`."""
     out = np.copy(input)

@@ -93,13 +93,13 @@ def _binding(name: str, names: list[str], defaults: tuple | None) -> Callable[..
 def _gradients(inputs, names, formulas, reads) -> Callable:
     """The gradients by the inputs that have a parent node, None for the others. Of `mul`:
 
-        def gradients(g, values, parents):
-            out, input, other, = values
-            to_input, to_other, = parents
-            return (
-                None if to_input is None else of_input(g, other),
-                None if to_other is None else of_other(g, input),
-            )
+    def gradients(g, values, parents):
+        out, input, other, = values
+        to_input, to_other, = parents
+        return (
+            None if to_input is None else of_input(g, other),
+            None if to_other is None else of_other(g, input),
+        )
     """
     source = "def gradients(g, values, parents):\n"
     source += f"    out, {', '.join(names)}, = values\n"

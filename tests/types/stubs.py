@@ -15,6 +15,7 @@ from typing import Any
 import minigrad as mg
 from minigrad import functions
 from minigrad.methods import Methods
+from minigrad.ops import OPERATIONS, Op
 
 FOLDER = Path(mg.__file__).parent
 NOTE = '"""Written by tests/types/stubs.py from the table of operations."""\n\n'
@@ -36,19 +37,13 @@ TYPES = {
     "var.dim": "Dims | Bool", "std.dim": "Dims | Bool", "where.input": "Operand",
     "index_select.dim": "Int", "unsqueeze.dim": "Int", "cat.dim": "Int", "stack.dim": "Int",
     "cumsum.dim": "Int", "gather.dim": "Int", "narrow.dim": "Int", "split.dim": "Int",
-    "chunk.dim": "Int", "unbind.dim": "Int",
+    "chunk.dim": "Int", "unbind.dim": "Int", "matmul.other": "Tensor", "mm.other": "Tensor",
+    "bmm.other": "Tensor", "mv.other": "Tensor", "dot.other": "Tensor",
     "permute.dims": "Int | Sequence[Int]", "tile.dims": "Int | Sequence[Int]",
     "flip.dims": "Int | Sequence[Int]",
 }  # fmt: skip
-RETURNS = {name: "tuple[Tensor, ...]" for name in ("chunk", "split", "unbind")}
-OVERLOADS = {  # max and min give two things along a dimension
-    name: (
-        "({0}) -> Tensor",
-        "({0}, dim: Int, keepdim: Bool = ...) -> Extremes",
-        "({0}, dim: Tensor) -> Tensor",
-    )
-    for name in ("max", "min")
-}
+RETURNS = dict.fromkeys(("chunk", "split", "unbind"), "tuple[Tensor, ...]")
+OVERLOADS = dict.fromkeys(("max", "min"), ("({0}) -> Tensor", "({0}, dim: Int, keepdim: Bool = ...) -> Extremes", "({0}, dim: Tensor) -> Tensor"))
 HEAD = """from __future__ import annotations
 
 from collections.abc import Sequence
@@ -70,6 +65,9 @@ Operand: TypeAlias = Tensor | Float | np.ndarray | np.generic
 
 def parameter_text(function: str, p: inspect.Parameter) -> str:
     kind = TYPES.get(f"{function}.{p.name}") or TYPES[p.name]
+    operation = OPERATIONS.get(function)
+    if p.name == "input" and isinstance(operation, Op) and operation.takes_numbers:
+        kind = "Operand" if operation.arity > 1 else kind
     stars = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
     default = "" if p.default is p.empty else f" = {p.default!r}"
     return f"{stars}{p.name}: {kind}{default}"
@@ -106,9 +104,8 @@ def overloads(name: str, first: str, function: Any) -> str:
 
 
 def functions_stub() -> str:
-    text = NOTE + HEAD.format(
-        typing="Any", imports="from .ops.reduce import Extremes\nfrom .tensor import Tensor"
-    ).replace("Any, ", "")
+    text = NOTE + HEAD.format(typing="NamedTuple", imports="from .tensor import Tensor")
+    text += "class Extremes(NamedTuple):\n    values: Tensor\n    indices: Tensor\n\n"
     for name, function in sorted(functions.FUNCTIONS.items()):
         if name in OVERLOADS:
             text += overloads(name, "input: Tensor", function)
@@ -118,8 +115,8 @@ def functions_stub() -> str:
 
 
 def methods_stub() -> str:
-    imports = "from .ops.reduce import Extremes\nfrom .random import Generator\n"
-    text = NOTE + HEAD.format(typing="Any, Self", imports=imports + "from .tensor import Tensor")
+    imports = "from .functions import Extremes\nfrom .random import Generator\n"
+    text = NOTE + HEAD.format(typing="Self", imports=imports + "from .tensor import Tensor")
     text += "class Methods:\n"
     operators, named = "", ""
     for name, method in sorted(vars(Methods).items()):
@@ -145,6 +142,8 @@ def operator_text(name: str) -> str:
     kind = name.strip("_")
     if kind in ("neg", "abs", "invert", "pos"):
         return definition(name, "(self) -> Tensor")
+    if kind in ("matmul", "rmatmul"):
+        return definition(name, "(self, other: Tensor | np.ndarray) -> Tensor")
     if kind == "round":
         return definition(name, "(self, decimals: Int = 0) -> Tensor")
     if kind in ("eq", "ne"):

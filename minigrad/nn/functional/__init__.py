@@ -2,10 +2,10 @@
 
 from ..loss import *
 from .activations import *
-from .dropout import dropout
-from .linear import linear
-from .normalization import batch_norm, layer_norm
-from .sparse import embedding, one_hot
+from .dropouts import dropout
+from .embeddings import embedding, one_hot
+from .linears import linear
+from .normalizations import batch_norm, layer_norm
 
 __all__ = [
     "HUBER", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits",

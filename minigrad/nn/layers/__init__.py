@@ -1,7 +1,7 @@
 """The layers, in files named as those of nn/functional."""
 
 from .activations import *
-from .dropout import *
-from .linear import *
-from .normalization import *
-from .sparse import *
+from .dropouts import *
+from .embeddings import *
+from .linears import *
+from .normalizations import *

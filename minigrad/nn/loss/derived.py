@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from functools import cache, wraps
 from inspect import signature
-from typing import Any
 
 from ... import scalar
 from ...generated import define
@@ -91,7 +90,6 @@ def _binding(name, defaults):
     bind = define("bind", source, {})
     bind.__defaults__, bind.__qualname__ = (*defaults.values(), "mean"), name
     return bind
-
 
 
 def _huber(x, y, delta):
@@ -181,5 +179,3 @@ def sigmoid_focal_loss(x, y, alpha=0.25, gamma=2.0):
     wrong = y * scalar.sigmoid(-x) + (1 - y) * scalar.sigmoid(x)
     value = wrong**gamma * (y * scalar.softplus(-x) + (1 - y) * scalar.softplus(x))
     return value * scalar.where(alpha >= 0, alpha * y + (1 - alpha) * (1 - y), 1)
-
-

@@ -29,7 +29,7 @@ def pointwise(
     if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
         check_tensors(input=input, target=target)
     if type(input.array) is not type(target.array):
-        input, target = on_one_device((input, target))
+        input, target = on_one_device((input, target)) or (input, target)
     if input.array.shape != target.array.shape:
         if same_shape:
             raise ValueError(

@@ -24,7 +24,9 @@ class Linear(Module):
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self.weight = new_parameter((out_features, in_features), device, dtype)
-        self.register_parameter("bias", new_parameter(out_features, device, dtype) if bias else None)
+        self.register_parameter(
+            "bias", new_parameter(out_features, device, dtype) if bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -21,7 +21,9 @@ class _Normalisation(Module):
 
     def _make_affine(self, shape, weight, bias, device, dtype):
         self.register_parameter("weight", new_parameter(shape, device, dtype) if weight else None)
-        self.register_parameter("bias", new_parameter(shape, device, dtype) if weight and bias else None)
+        self.register_parameter(
+            "bias", new_parameter(shape, device, dtype) if weight and bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

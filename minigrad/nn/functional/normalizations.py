@@ -57,7 +57,7 @@ def batch_norm(
             channels = f"{input.shape[1]} elements, one per channel of input"
             raise RuntimeError(f"{name}: expected {channels}, got shape {tuple(x.shape)}")
     dims, shape = (0, *range(2, input.ndim)), (1, -1) + (1,) * (input.ndim - 2)
-    if training or running_mean is None:
+    if training or running_mean is None or running_var is None:
         n = input.numel() // max(input.shape[1], 1)
         if n == 1:
             raise ValueError(
@@ -65,7 +65,7 @@ def batch_norm(
                 f"{list(input.shape)}"
             )
         mean, var = input.mean(dims, True), input.var(dims, correction=0, keepdim=True)
-        if running_mean is not None:
+        if running_mean is not None and running_var is not None:
             run(_update_running, running_mean, mean.array, momentum)
             run(_update_running, running_var, var.array, momentum, n / (n - 1))
     else:
