@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +78,17 @@ CPU_ONLY = {  # room/file, or room/file::test -> why it is skipped on a GPU
 }
 
 _running = ExitStack()
+
+
+def pytest_xdist_auto_num_workers(config):
+    """A process for each core where whole folders are run; else what is asked for is here sooner.
+
+    So are a look at what fails, by -x, -k or --lf, and a debugger.
+    """
+    option = config.option
+    looking = option.maxfail or option.keyword or option.lf or option.usepdb
+    files = [name for name in config.args if not Path(name.partition("::")[0]).is_dir()]
+    return 0 if looking or files or option.collectonly else None
 
 
 def pytest_configure():
