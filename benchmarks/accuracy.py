@@ -1,7 +1,7 @@
 """Worst errors beside PyTorch's: python benchmarks/accuracy.py [--write].
 
-Every loss, float32, through Tensors, against the float64 oracle of tests/extremes.py, over its
-families of inputs and the three reductions, each with random upstream gradients. Errors are in
+Every loss, float32, through Tensors, against the float64 oracle of tests/helpers/extremes.py, over
+its families of inputs and the three reductions, each with random upstream gradients. Errors are in
 float32 ulp of the exact number; those of a gradient that is a difference of two terms (BCE with
 logits, cross-entropy of probabilities) in ulp of the larger one. `inf`: not finite, though the
 exact number is. It needs the checkout. --write puts the table into benchmarks/results/ and README.
@@ -24,7 +24,7 @@ torch = require("torch", "torch")
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-import extremes  # noqa: E402
+from helpers import extremes  # noqa: E402
 
 
 def number(error):

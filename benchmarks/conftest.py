@@ -5,6 +5,11 @@ import pytest
 from minigrad.benchmarks import measure, rivals
 
 
+def pytest_xdist_auto_num_workers():
+    """What measures runs alone."""
+    return 0
+
+
 def pytest_make_parametrize_id(val, argname):
     """`mse-1000000`, `cross_entropy-64x10`: what -k can read."""
     if argname == "cell":

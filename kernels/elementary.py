@@ -11,7 +11,7 @@ last bits of the float32 log searched for the least error). NaN, infinities, sig
 subnormals come out as in C99.
 
 Largest errors of exp, log, log1p in ulp: float32 0.923, 0.898, 0.907 with FMA and 0.951, 0.909,
-0.917 without (all 2^32 inputs, tests/exhaustive_elementary.py); float64 0.906, 0.914, 0.902
+0.917 without (all 2^32 inputs, tests/scripts/exhaustive_elementary.py); float64 0.906, 0.914, 0.902
 with FMA (17 million samples).
 """
 

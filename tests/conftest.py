@@ -1,5 +1,5 @@
-"""The suite on a GPU: MINIGRAD_TEST_DEVICE=cuda, or =stand-in for the one in standin.py, whose
-kernels are the CPU's, or =compiled: there the CUDA kernels, compiled, are run by cuda/ptx.py.
+"""The suite on a GPU: MINIGRAD_TEST_DEVICE=cuda, or =stand-in for the one in helpers/standin.py,
+whose kernels are the CPU's, or =compiled: there the CUDA kernels, compiled, are run by cuda/ptx.py.
 
 "cuda" is then the default device, so that tests need not name it, and `numpy()` copies to the CPU.
 """
@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import standin
 
 import minigrad as mg
+from helpers import TESTS, standin
 from minigrad import Tensor
 
 DEVICE = os.environ.get("MINIGRAD_TEST_DEVICE", "cpu")
@@ -25,59 +25,70 @@ PRINTS = "what is printed names the device"
 RUNS = "the command runs in another process"
 WRAPS = "CuPy's positions outside an array wrap around"
 SCALAR = "Values are no tensors"
-CPU_ONLY = {  # file, or file::test -> why it is skipped on a GPU
-    "test_accuracy.py": KERNELS,
-    "test_architecture.py": "the imports are the same on any device",
-    "test_bad_calls.py": AT_ONCE,
-    "test_bench.py": RUNS,
-    "test_checkpoint.py": RUNS,
-    "test_cli.py": RUNS,
-    "test_determinism.py": KERNELS,
-    "test_differences.py": AT_ONCE,
-    "test_elementary.py": KERNELS,
-    "test_gpu_bench.py": "it brings a stand-in of its own",
-    "test_kernels.py": KERNELS,
-    "test_memory.py": HOST,
-    "test_printing.py": PRINTS,
-    "test_processes.py": RUNS,
-    "test_readme.py": RUNS,
-    "test_scalar.py": SCALAR,
-    "test_scalar_compile.py": SCALAR,
-    "test_speed.py": KERNELS,
-    "test_threads.py": KERNELS,
-    "test_creation.py::test_data": HOST,
-    "test_creation.py::test_from_numpy_read_only": HOST,
-    "test_creation.py::test_from_numpy_shares": HOST,
-    "test_creation.py::test_other_devices": "it expects no GPU",
-    "test_creation.py::test_tensor_copies_and_as_tensor_does_not": HOST,
-    "test_gradcheck.py::test_slope_at_ties": KERNELS,
-    "test_gradcheck.py::test_slope_by_the_input": KERNELS,
-    "test_gradcheck.py::test_slope_by_the_target": KERNELS,
-    "test_losses.py::test_bce_outside_0_to_1": AT_ONCE,
-    "test_losses.py::test_class_out_of_range": AT_ONCE,
-    "test_losses.py::test_error": AT_ONCE,
-    "test_losses.py::test_no_gradient_is_computed_where_none_is_asked_for": KERNELS,
-    "test_losses.py::test_program": PRINTS,
-    "test_module.py::test_modes_and_whole_tree_changes": "it moves a module to the CPU",
-    "test_module.py::test_representation": PRINTS,
-    "test_operations.py::test_unusual_shapes": WRAPS,
-    "test_parity.py::test_no_grad_allocates_no_gradient": KERNELS,
-    "test_parity.py::test_no_grad_computes_no_slopes": KERNELS,
-    "test_recording.py::test_errors_come_back_in_a_replay": AT_ONCE,
-    "test_tensor.py::test_arrays_in_operators": MIXED,
-    "test_tensor.py::test_attributes": "it expects no GPU",
-    "test_tensor.py::test_change_errors": HOST,
-    "test_tensor.py::test_conversions": "it expects no GPU",
-    "test_tensor.py::test_index_errors": WRAPS,
-    "test_tensor.py::test_memory": HOST,
-    "test_tensor.py::test_pickle_and_copy": HOST,
-    "test_tensor.py::test_python_manners": PRINTS,
-    "test_tensor.py::test_to_numpy": HOST,
-    "test_tensor.py::test_ufuncs": MIXED,
-    "test_tensor.py::test_unsupported_ufuncs": MIXED,
+CPU_ONLY = {  # room/file, or room/file::test -> why it is skipped on a GPU
+    "kernels/test_accuracy.py": KERNELS,
+    "house/test_architecture.py": "the imports are the same on any device",
+    "house/test_bad_calls.py": AT_ONCE,
+    "benchmarks/test_bench.py": RUNS,
+    "cli/test_checkpoint.py": RUNS,
+    "cli/test_cli.py": RUNS,
+    "kernels/test_determinism.py": KERNELS,
+    "house/test_differences.py": AT_ONCE,
+    "kernels/test_elementary.py": KERNELS,
+    "benchmarks/test_gpu_bench.py": "it brings a stand-in of its own",
+    "kernels/test_kernels.py": KERNELS,
+    "kernels/test_memory.py": HOST,
+    "tensor/test_printing.py": PRINTS,
+    "house/test_processes.py": RUNS,
+    "house/test_readme.py": RUNS,
+    "scalar/test_scalar.py": SCALAR,
+    "scalar/test_scalar_compile.py": SCALAR,
+    "benchmarks/test_speed.py": KERNELS,
+    "house/test_threads.py": KERNELS,
+    "tensor/test_creation.py::test_data": HOST,
+    "tensor/test_creation.py::test_from_numpy_read_only": HOST,
+    "tensor/test_creation.py::test_from_numpy_shares": HOST,
+    "tensor/test_creation.py::test_other_devices": "it expects no GPU",
+    "tensor/test_creation.py::test_tensor_copies_and_as_tensor_does_not": HOST,
+    "autograd/test_gradcheck.py::test_slope_at_ties": KERNELS,
+    "autograd/test_gradcheck.py::test_slope_by_the_input": KERNELS,
+    "autograd/test_gradcheck.py::test_slope_by_the_target": KERNELS,
+    "nn/test_losses.py::test_bce_outside_0_to_1": AT_ONCE,
+    "nn/test_losses.py::test_class_out_of_range": AT_ONCE,
+    "nn/test_losses.py::test_error": AT_ONCE,
+    "nn/test_losses.py::test_no_gradient_is_computed_where_none_is_asked_for": KERNELS,
+    "nn/test_losses.py::test_program": PRINTS,
+    "nn/test_module.py::test_modes_and_whole_tree_changes": "it moves a module to the CPU",
+    "nn/test_module.py::test_representation": PRINTS,
+    "ops/test_operations.py::test_unusual_shapes": WRAPS,
+    "nn/test_parity.py::test_no_grad_allocates_no_gradient": KERNELS,
+    "nn/test_parity.py::test_no_grad_computes_no_slopes": KERNELS,
+    "recording/test_recording.py::test_errors_come_back_in_a_replay": AT_ONCE,
+    "tensor/test_tensor.py::test_arrays_in_operators": MIXED,
+    "tensor/test_tensor.py::test_attributes": "it expects no GPU",
+    "tensor/test_tensor.py::test_change_errors": HOST,
+    "tensor/test_tensor.py::test_conversions": "it expects no GPU",
+    "tensor/test_tensor.py::test_index_errors": WRAPS,
+    "tensor/test_tensor.py::test_memory": HOST,
+    "tensor/test_tensor.py::test_pickle_and_copy": HOST,
+    "tensor/test_tensor.py::test_python_manners": PRINTS,
+    "tensor/test_tensor.py::test_to_numpy": HOST,
+    "tensor/test_tensor.py::test_ufuncs": MIXED,
+    "tensor/test_tensor.py::test_unsupported_ufuncs": MIXED,
 }
 
 _running = ExitStack()
+
+
+def pytest_xdist_auto_num_workers(config):
+    """A process for each core where whole folders are run; else what is asked for is here sooner.
+
+    So are a look at what fails, by -x, -k or --lf, and a debugger.
+    """
+    option = config.option
+    looking = option.maxfail or option.keyword or option.lf or option.usepdb
+    files = [name for name in config.args if not Path(name.partition("::")[0]).is_dir()]
+    return 0 if looking or files or option.collectonly else None
 
 
 def pytest_configure():
@@ -89,7 +100,7 @@ def pytest_configure():
         sys.modules.update(standin.modules())
     if DEVICE == "compiled":
         cupy = sys.modules["cupy"] = standin.modules()["cupy"]
-        sys.path.append(str(Path(__file__).parent / "cuda"))
+        sys.path.append(str(TESTS / "cuda"))
         import interpreter
 
         _running.enter_context(interpreter.running(cupy))
@@ -102,7 +113,8 @@ def pytest_configure():
 def pytest_collection_modifyitems(items):
     for item in items if DEVICE != "cpu" else ():
         name = getattr(item, "originalname", item.name)
-        why = CPU_ONLY.get(item.path.name) or CPU_ONLY.get(f"{item.path.name}::{name}")
+        file = f"{item.path.parent.name}/{item.path.name}"
+        why = CPU_ONLY.get(file) or CPU_ONLY.get(f"{file}::{name}")
         if why:
             item.add_marker(pytest.mark.skip(reason=f"on the CPU only: {why}"))
 

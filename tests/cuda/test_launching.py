@@ -6,9 +6,9 @@ import driver
 import numpy as np
 import numpy_cupy
 import pytest
-import standin
 from numba.cuda.core import caching
 
+from helpers import standin
 from minigrad.kernels import LOSSES, optimizers
 
 

@@ -1,8 +1,8 @@
 """Store PyTorch's outputs and gradients for every case: python tests/reference/make.py.
 
-operations.npz holds, for each case of tests/cases.py, the output and the gradient of each input in
-float64 for the case's own upstream gradient; losses.npz the same for tests/loss_cases.py. `about`
-records PyTorch's version, the seeds and the dtype. Run again after adding a case.
+operations.npz holds, for each case of helpers/cases.py, the output and the gradient of each input
+in float64 for the case's own upstream gradient; losses.npz the same for helpers/loss_cases.py.
+`about` records PyTorch's version, the seeds and the dtype. Run again after adding a case.
 """
 
 import sys
@@ -14,8 +14,8 @@ import torch
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from cases import CASES  # noqa: E402
-from loss_cases import LOSS_CASES  # noqa: E402
+from helpers.cases import CASES  # noqa: E402
+from helpers.loss_cases import LOSS_CASES  # noqa: E402
 
 ABOUT = f"PyTorch {torch.__version__}, float64, inputs seeded by crc32 of the case's name"
 

@@ -2,7 +2,7 @@
 
 parity.npz holds `outcomes`, JSON: for each case its loss and number and the shapes of its value and
 gradients, or PyTorch's exception; `values`, all these arrays in float64, one after the other; and
-`about`, PyTorch's version. Run again after a change of tests/parity.py.
+`about`, PyTorch's version. Run again after a change of helpers/parity.py.
 """
 
 import json
@@ -14,7 +14,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import parity
+from helpers import parity
 
 
 def main():

@@ -1,4 +1,4 @@
-"""Store PyTorch's answers to tests/promotion.py: python tests/reference/make_promotion.py."""
+"""Store PyTorch's answers to helpers/promotion.py: python tests/reference/make_promotion.py."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import torch
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-import promotion  # noqa: E402
+from helpers import promotion  # noqa: E402
 
 if __name__ == "__main__":
     stored = {"about": f"PyTorch {torch.__version__}", **promotion.table(torch)}

@@ -1,7 +1,8 @@
 """Store PyTorch's training runs: python tests/reference/make_trajectories.py.
 
-trajectories.npz holds, for each optimizer and loss of tests/trajectories.py, the losses of 20 steps
-and the last weights of the output layer. `about` records PyTorch's version, the seed and the dtype.
+trajectories.npz holds, for each optimizer and loss of helpers/trajectories.py, the losses of 20
+steps and the last weights of the output layer. `about` records PyTorch's version, the seed and the
+dtype.
 """
 
 import sys
@@ -13,7 +14,7 @@ import torch
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-import trajectories  # noqa: E402
+from helpers import trajectories  # noqa: E402
 
 ABOUT = f"PyTorch {torch.__version__}, float32, numpy seed {trajectories.SEED}"
 

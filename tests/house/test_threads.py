@@ -1,0 +1,178 @@
+"""Several Python threads at once: kernels, generators and modes behave as with one."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+from threading import Event
+
+import numba
+import numpy as np
+import pytest
+
+import minigrad as mg
+from helpers import TESTS
+from helpers.threads import THREADS, together
+from minigrad.kernels import compiling, cpu
+
+F = mg.nn.functional
+CALLS = 1000
+SMALL, LARGE = (7, 1000), (cpu.PARALLEL, 40_001)
+NO_LAYER = 77  # exit status of a child whose threading layer is missing
+
+
+# --- losses -------------------------------------------------------------------------------------
+
+
+def kinds(n, rng):
+    """(loss, x, target) for every loop and rule, about n elements each."""
+
+    def normal(*shape):
+        return rng.standard_normal(shape, np.float32)
+
+    p, q = rng.random((2, n), np.float32)
+    for loss in (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss):
+        yield loss, normal(n), normal(n)
+    yield F.binary_cross_entropy, p, q
+    yield F.binary_cross_entropy_with_logits, normal(n), q
+    for classes in (10, cpu.FEW + 1):
+        rows = -(-n // classes)
+        yield F.cross_entropy, normal(rows, classes), rng.integers(classes, size=rows)
+    yield F.cross_entropy, normal(rows, classes), rng.random((rows, classes), np.float32)
+
+
+def bits(loss, x, target, upstream):
+    """A loss and its gradient, as bytes."""
+    x = mg.from_numpy(x).requires_grad_()
+    out = loss(x, mg.from_numpy(target))
+    out.backward(mg.tensor(upstream, dtype=mg.float32))
+    return out.detach().numpy().tobytes(), x.grad.numpy().tobytes()
+
+
+def hammer():
+    """What the child does: every call must give the bits of the serial build."""
+    try:
+        compiling.start_threads()  # loads the library, unless the environment says how threads wait
+        numba.get_num_threads()
+    except ValueError as error:
+        print(error)
+        sys.exit(NO_LAYER)
+    rng = np.random.default_rng(0)
+    small, large = (
+        [[(*given, rng.standard_normal()) for given in kinds(n, rng)] for n in sizes]
+        for sizes in (SMALL, LARGE)
+    )
+    with compiling._threads:  # taken: all that follows is serial
+        expected = {id(given): bits(*given) for group in small + large for given in group}
+    for given in large[0]:
+        assert bits(*given) == expected[id(given)]  # in threads, alone
+    print(numba.threading_layer())
+
+    def calls(k):
+        order = np.random.default_rng(k)
+        wrong = 0
+        for i in range(CALLS):
+            group = (large if i % 10 == 0 else small)[order.integers(2)]
+            for kind in order.permutation(len(group)):
+                wrong += bits(*group[kind]) != expected[id(group[kind])]
+        return wrong
+
+    assert together(calls) == [0] * THREADS
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
+def test_losses_give_serial_bits(layer):
+    where = {"NUMBA_THREADING_LAYER": layer, "PYTHONPATH": str(Path(__file__).parent)}
+    libraries = Path(sys.prefix, "lib"), os.environ.get("LD_LIBRARY_PATH", "")  # pip's libtbb
+    where["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, libraries))
+    child = subprocess.run(
+        [sys.executable, "-c", "import test_threads; test_threads.hammer()"],
+        env=os.environ | where,
+        cwd=TESTS,  # where it finds the helpers
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    if child.returncode == NO_LAYER:
+        pytest.skip(f"Numba finds no library for {layer}: {child.stdout.splitlines()[0]}")
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.split() == [layer]
+
+
+# --- modes --------------------------------------------------------------------------------------
+
+
+def test_no_grad_is_per_thread():
+    inside, checked = Event(), Event()
+
+    def without():
+        with mg.no_grad():
+            inside.set()
+            assert checked.wait(60)
+            return mg.is_grad_enabled(), (mg.ones(2, requires_grad=True) * 2).requires_grad
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(without)
+        assert inside.wait(60)
+        here = mg.is_grad_enabled(), (mg.ones(2, requires_grad=True) * 2).requires_grad
+        checked.set()
+        assert here == (True, True)
+        assert other.result(60) == (False, False)
+
+
+def test_a_thread_starts_with_gradients():
+    with mg.no_grad(), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(mg.is_grad_enabled).result(60)
+        assert not mg.is_grad_enabled()
+
+
+# --- generators ---------------------------------------------------------------------------------
+
+DRAWS = {
+    "rand": lambda g: mg.rand(1000, generator=g),
+    "rand float64": lambda g: mg.rand(1000, generator=g, dtype=mg.float64),
+    "randn": lambda g: mg.randn(1000, generator=g),
+    "randint": lambda g: mg.randint(0, 1000, (1000,), generator=g),
+    "randperm": lambda g: mg.randperm(1000, generator=g),
+}
+
+
+@pytest.fixture
+def often():
+    """Threads take turns every 10 µs, so that they meet inside short calls too."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_threads_share_one_stream(name, often):
+    """Together they draw the blocks that one thread draws, each once and whole."""
+    shared, alone, draw = mg.Generator(), mg.Generator(), DRAWS[name]
+    shared.manual_seed(5)
+    alone.manual_seed(5)
+    drawn = together(lambda k: [draw(shared).numpy().tobytes() for _ in range(200)])
+    expected = [draw(alone).numpy().tobytes() for _ in range(200 * THREADS)]
+    assert sorted(chain(*drawn)) == sorted(expected)
+    assert shared.get_state() == alone.get_state()
+
+
+def test_a_state_lies_between_two_draws(often):
+    shared, alone = mg.Generator().manual_seed(5), mg.Generator().manual_seed(5)
+
+    def draw_or_look(k):
+        if k % 2:
+            return [str(shared.get_state()) for _ in range(500)]
+        for _ in range(50):
+            mg.rand(20_000, generator=shared)
+        return []
+
+    seen = set(chain(*together(draw_or_look)))
+    between = {str(alone.get_state())}
+    for _ in range(50 * THREADS // 2):
+        mg.rand(20_000, generator=alone)
+        between.add(str(alone.get_state()))
+    assert seen <= between
