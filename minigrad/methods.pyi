@@ -307,6 +307,8 @@ class Methods:
         """-input."""
     def norm(self, p: Float | str = 'fro', dim: Dims = None, keepdim: Bool = False) -> Tensor:
         """(sum |input|^p)^(1/p): p is a number, inf, -inf or "fro" (2, over all of `dim`)."""
+    def normal_(self, mean: Float = 0.0, std: Float = 1.0, *, generator: Generator | None = None) -> Self:
+        """Overwrite with normally distributed numbers; returns self."""
     def not_equal(self, other: Operand) -> Tensor:
         """input != other."""
     def outer(self, vec2: Tensor) -> Tensor:
@@ -420,6 +422,8 @@ class Methods:
         """In place: The integer part."""
     def unbind(self, dim: Int = 0) -> tuple[Tensor, ...]:
         """The slices along `dim`, as a tuple of views."""
+    def uniform_(self, a: Float = 0.0, b: Float = 1.0, *, generator: Generator | None = None) -> Self:
+        """Overwrite with numbers drawn uniformly from [a, b); returns self."""
     def unsqueeze(self, dim: Int) -> Tensor:
         """Insert a dimension of size 1 before `dim`."""
     def var(self, dim: Dims | Bool = None, unbiased: Bool | None = None, keepdim: Bool = False, *, correction: Int | None = None) -> Tensor:

@@ -13,6 +13,7 @@ from . import dtypes
 from .creation import Sizes, _finish, _shape, like
 from .devices import DeviceLike, find
 from .dtypes import DTypeLike
+from .methods import Methods
 from .tensor import Tensor
 
 __all__ = [
@@ -147,15 +148,17 @@ def randn_like(
 
 
 def _uniform_(self, a=0.0, b=1.0, *, generator=None):
+    """Overwrite with numbers drawn uniformly from [a, b); returns self."""
     if not a <= b:
         raise RuntimeError(f"uniform_: expected a <= b, got a={a} and b={b}")
     return self.copy_(rand_like(self, generator=generator) * (b - a) + a)
 
 
 def _normal_(self, mean=0.0, std=1.0, *, generator=None):
+    """Overwrite with normally distributed numbers; returns self."""
     if not std >= 0:
         raise RuntimeError(f"std: expected a number >= 0, got {std}")
     return self.copy_(randn_like(self, generator=generator) * std + mean)
 
 
-Tensor.uniform_, Tensor.normal_ = _uniform_, _normal_  # type: ignore[attr-defined]
+Methods.uniform_, Methods.normal_ = _uniform_, _normal_  # type: ignore[method-assign]

@@ -41,7 +41,7 @@ ALLOWED = {
     "scalar": {"kernels", "tensor"},
     "recording": {"autograd", "tape", "tensor", "quiet", "devices", "generated"},
     "creation": {"tensor", "devices", "dtypes", "ops", "quiet"},
-    "random": {"creation", "tensor", "devices", "dtypes"},
+    "random": {"creation", "tensor", "methods", "devices", "dtypes"},
     "utils": {"tensor", "creation", "random", "ops"},
     "serialization": {"tensor", "devices", "optional"},
     "nn": {
