@@ -43,7 +43,14 @@ TYPES = {
     "flip.dims": "Int | Sequence[Int]",
 }  # fmt: skip
 RETURNS = dict.fromkeys(("chunk", "split", "unbind"), "tuple[Tensor, ...]")
-OVERLOADS = dict.fromkeys(("max", "min"), ("({0}) -> Tensor", "({0}, dim: Int, keepdim: Bool = ...) -> Extremes", "({0}, dim: Tensor) -> Tensor"))
+OVERLOADS = dict.fromkeys(
+    ("max", "min"),
+    (
+        "({0}) -> Tensor",
+        "({0}, dim: Int, keepdim: Bool = ...) -> Extremes",
+        "({0}, dim: Tensor) -> Tensor",
+    ),
+)
 HEAD = """from __future__ import annotations
 
 from collections.abc import Sequence

@@ -50,13 +50,3 @@ def check_number(name: str, x: Any) -> None:
     """TypeError unless x is a number, or a Tensor or array of shape ()."""
     if not isinstance(x, (int, float, np.integer, np.floating)) and getattr(x, "shape", None) != ():
         raise TypeError(f"{name}: expected a number, got {type(x).__name__}")
-
-
-def check_same_size(weight: Any, input: Tensor) -> None:
-    """ValueError unless a weight for each sample has the input's shape."""
-    check_tensors(weight=weight)
-    if weight.array.shape != input.array.shape:
-        raise ValueError(
-            f"weight: expected the same size as the input's, {tuple(input.shape)}, got "
-            f"{tuple(weight.shape)}"
-        )

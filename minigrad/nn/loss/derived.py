@@ -15,8 +15,8 @@ from ... import scalar
 from ...generated import define
 from ...scalar import rules
 from ...tensor import Tensor
-from .checks import check_number, check_reduction, check_same_size
-from .fused import operation_of, pointwise, weighted
+from .checks import check_number, check_reduction
+from .fused import operation_of, pointwise
 
 __all__ = [
     "HUBER", "hinge_loss", "huber_loss", "log_cosh_loss", "loss", "poisson_nll_loss",
@@ -117,11 +117,10 @@ def huber_loss(
             f"huber_loss does not support non-positive values for delta: got {delta}"
         )
     reduction = check_reduction(reduction)
-    if weight is None:
-        return pointwise(HUBER_OPERATION, input, target, (float(delta),), reduction)
-    values = pointwise(HUBER_OPERATION, input, target, (float(delta),), "none")
-    check_same_size(weight, input)
-    return weighted(values, weight, reduction)
+    return pointwise(
+        HUBER_OPERATION, input, target, (float(delta),), reduction,
+        weight=weight, mean_by_weight=False,
+    )  # fmt: skip
 
 
 @loss

@@ -23,9 +23,15 @@ from .checks import check_tensors
 
 
 def pointwise(
-    operation: Op, input: Any, target: Any, parameter: tuple, reduction: str, same_shape=False
-) -> Tensor:
-    """Check, broadcast and promote as PyTorch, then run the operation of a loss."""
+    operation: Op, input: Any, target: Any, parameter: tuple, reduction: str, *,
+    same_shape: bool = False, weight: Any = None, mean_by_weight: bool = True,
+) -> Tensor:  # fmt: skip
+    """Check, broadcast and promote as PyTorch, then run the operation of a loss.
+
+    weight: one for each element of the input, which may require a gradient; the mean divides by
+    their sum, or else by how many there are.
+    """
+    given = input
     if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
         check_tensors(input=input, target=target)
     if type(input.array) is not type(target.array):
@@ -50,7 +56,16 @@ def pointwise(
     if input.array.dtype.kind != "f":
         raise RuntimeError(f"input: expected floating point values, got {input.dtype}")
     slopes = run(list) if input.requires_grad and is_grad_enabled() else None
-    return apply(operation, (input, target, parameter, reduction, slopes))
+    if weight is None:
+        return apply(operation, (input, target, parameter, reduction, slopes))
+    values = apply(operation, (input, target, parameter, "none", slopes))
+    check_tensors(weight=weight)
+    if weight.array.shape != given.array.shape:
+        raise ValueError(
+            f"weight: expected the same size as the input's, {tuple(given.shape)}, got "
+            f"{tuple(weight.shape)}"
+        )
+    return weighted(values, weight, reduction, mean_by_weight)
 
 
 def operation_of(loss: Any) -> Op:
@@ -120,9 +135,9 @@ def promoted(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return input.to(dtype), target.to(dtype)
 
 
-def weighted(values: Tensor, weight: Tensor, reduction: str, divide_by_weight=False) -> Tensor:
+def weighted(values: Tensor, weight: Tensor, reduction: str, mean_by_weight=False) -> Tensor:
     """The values times a weight, reduced; "mean" divides by their number or the weight's sum."""
     values = values * weight
-    if reduction == "mean" and divide_by_weight:
+    if reduction == "mean" and mean_by_weight:
         return values.sum() / weight.sum(dtype=values.dtype)
     return values if reduction == "none" else getattr(values, reduction)()

@@ -24,11 +24,18 @@ __all__ = [
 
 
 class _Loss(Module):
-    """Keeps the reduction; the deprecated size_average and reduce are translated once, here."""
+    """Keeps the reduction and the weights, which are buffers.
 
-    def __init__(self, reduction: str, size_average: Any = None, reduce: Any = None):
+    The deprecated size_average and reduce are translated once, here.
+    """
+
+    def __init__(
+        self, reduction: str, size_average: Any = None, reduce: Any = None, **weights: Tensor | None
+    ):
         super().__init__()
         self.reduction = check_reduction(reduction, size_average, reduce, stacklevel=4)
+        for name, weight in weights.items():
+            self.register_buffer(name, weight)
 
 
 class L1Loss(_Loss):
@@ -38,8 +45,7 @@ class L1Loss(_Loss):
         self, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
         weight: Tensor | None = None,
     ):  # fmt: skip
-        super().__init__(reduction, size_average, reduce)
-        self.register_buffer("weight", weight)
+        super().__init__(reduction, size_average, reduce, weight=weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return l1_loss(input, target, reduction=self.reduction, weight=self.weight)
@@ -52,8 +58,7 @@ class MSELoss(_Loss):
         self, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
         weight: Tensor | None = None,
     ):  # fmt: skip
-        super().__init__(reduction, size_average, reduce)
-        self.register_buffer("weight", weight)
+        super().__init__(reduction, size_average, reduce, weight=weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return mse_loss(input, target, reduction=self.reduction, weight=self.weight)
@@ -77,9 +82,8 @@ class HuberLoss(_Loss):
     """delta times Smooth L1 with beta = delta."""
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None):
-        super().__init__(reduction)
+        super().__init__(reduction, weight=weight)
         self.delta = delta
-        self.register_buffer("weight", weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return huber_loss(input, target, self.reduction, self.delta, self.weight)
@@ -106,8 +110,7 @@ class BCELoss(_Loss):
         self, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None,
         reduction: str = "mean",
     ):  # fmt: skip
-        super().__init__(reduction, size_average, reduce)
-        self.register_buffer("weight", weight)
+        super().__init__(reduction, size_average, reduce, weight=weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
@@ -120,9 +123,7 @@ class BCEWithLogitsLoss(_Loss):
         self, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None,
         reduction: str = "mean", pos_weight: Tensor | None = None,
     ):  # fmt: skip
-        super().__init__(reduction, size_average, reduce)
-        self.register_buffer("weight", weight)
-        self.register_buffer("pos_weight", pos_weight)
+        super().__init__(reduction, size_average, reduce, weight=weight, pos_weight=pos_weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         options = {"reduction": self.reduction, "pos_weight": self.pos_weight}
@@ -136,8 +137,7 @@ class CrossEntropyLoss(_Loss):
         self, weight: Tensor | None = None, size_average: Any = None, ignore_index: int = -100,
         reduce: Any = None, reduction: str = "mean", label_smoothing: float = 0.0,
     ):  # fmt: skip
-        super().__init__(reduction, size_average, reduce)
-        self.register_buffer("weight", weight)
+        super().__init__(reduction, size_average, reduce, weight=weight)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -152,8 +152,7 @@ class NLLLoss(_Loss):
         self, weight: Tensor | None = None, size_average: Any = None, ignore_index: int = -100,
         reduce: Any = None, reduction: str = "mean",
     ):  # fmt: skip
-        super().__init__(reduction, size_average, reduce)
-        self.register_buffer("weight", weight)
+        super().__init__(reduction, size_average, reduce, weight=weight)
         self.ignore_index = ignore_index
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from ... import dtypes
 from ...kernels import LOSSES
 from ...tape import raw, run
 from ...tensor import Tensor
-from .checks import check_constant, check_number, check_reduction, check_same_size, check_tensors
+from .checks import check_constant, check_number, check_reduction, check_tensors
 from .fused import operation_of, pointwise, weighted
 
 __all__ = [
@@ -35,11 +35,7 @@ def mse_loss(
     weight: of the input's shape, may require a gradient; "mean" then divides by its sum.
     """
     reduction = check_reduction(reduction, size_average, reduce)
-    if weight is None:
-        return pointwise(MSE, input, target, (), reduction)
-    values = pointwise(MSE, input, target, (), "none")
-    check_same_size(weight, input)
-    return weighted(values, weight, reduction, divide_by_weight=True)
+    return pointwise(MSE, input, target, (), reduction, weight=weight)
 
 
 def l1_loss(
@@ -48,11 +44,7 @@ def l1_loss(
 ) -> Tensor:  # fmt: skip
     """|input - target|; the rest as in mse_loss."""
     reduction = check_reduction(reduction, size_average, reduce)
-    if weight is None:
-        return pointwise(L1, input, target, (), reduction)
-    values = pointwise(L1, input, target, (), "none")
-    check_same_size(weight, input)
-    return weighted(values, weight, reduction, divide_by_weight=True)
+    return pointwise(L1, input, target, (), reduction, weight=weight)
 
 
 def smooth_l1_loss(
