@@ -5,13 +5,20 @@ from __future__ import annotations
 import operator
 import secrets
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from . import dtypes
-from .creation import _finish, _shape, like
-from .devices import find
+from .creation import Sizes, _finish, _shape, like
+from .devices import DeviceLike, find
+from .dtypes import DTypeLike
 from .tensor import Tensor
+
+__all__ = [
+    "Generator", "initial_seed", "manual_seed", "rand", "rand_like", "randint", "randn",
+    "randn_like", "randperm", "seed",
+]  # fmt: skip
 
 
 class Generator:
@@ -21,7 +28,7 @@ class Generator:
     moved, whatever `device` says. They are not PyTorch's numbers.
     """
 
-    def __init__(self, device="cpu"):
+    def __init__(self, device: str | int = "cpu") -> None:
         find(device)
         self.seed()
 
@@ -37,15 +44,17 @@ class Generator:
         return self._seed
 
     def initial_seed(self) -> int:
+        """The seed that the stream began with."""
         return self._seed
 
-    def get_state(self) -> Mapping:
+    def get_state(self) -> Mapping[str, Any]:
         """All that the stream depends on, for set_state."""
         source = self.numpy.bit_generator
         with source.lock:  # draws take it, NumPy's property does not
             return source.state
 
-    def set_state(self, state: Mapping) -> None:
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from where get_state() was called."""
         source = self.numpy.bit_generator
         with source.lock:
             source.state = state
@@ -56,7 +65,7 @@ manual_seed = default_generator.manual_seed
 seed, initial_seed = default_generator.seed, default_generator.initial_seed
 
 
-def stream(generator=None) -> np.random.Generator:
+def stream(generator: Generator | None = None) -> np.random.Generator:
     """NumPy's generator under `generator`, or under the default one."""
     if not isinstance(generator, Generator | None):
         raise TypeError(f"generator: expected a Generator or None, got {type(generator).__name__}")
@@ -70,19 +79,28 @@ def _float(dtype):
     return dtype
 
 
-def rand(*size, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
+def rand(
+    *size: Sizes, generator: Generator | None = None, dtype: DTypeLike = None,
+    device: DeviceLike = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Uniform on [0, 1)."""
     array = stream(generator).random(_shape(size), _float(dtype))
     return _finish(array, device, requires_grad)
 
 
-def randn(*size, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
+def randn(
+    *size: Sizes, generator: Generator | None = None, dtype: DTypeLike = None,
+    device: DeviceLike = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Standard normal."""
     array = stream(generator).standard_normal(_shape(size), _float(dtype))
     return _finish(array, device, requires_grad)
 
 
-def randint(low, high=None, size=None, *, generator=None, dtype=None, device=None) -> Tensor:
+def randint(
+    low: int, high: Any = None, size: Sizes | None = None, *, generator: Generator | None = None,
+    dtype: DTypeLike = None, device: DeviceLike = None,
+) -> Tensor:  # fmt: skip
     """Integers from `low` (0 unless given) to `high` - 1: randint(high, size), as PyTorch's."""
     if size is None:
         low, high, size = 0, low, high
@@ -97,23 +115,35 @@ def randint(low, high=None, size=None, *, generator=None, dtype=None, device=Non
     return _finish(stream(generator).integers(low, high, _shape(size)).astype(dtype), device)
 
 
-def randperm(n, *, generator=None, dtype=None, device=None) -> Tensor:
+def randperm(
+    n: int,
+    *,
+    generator: Generator | None = None,
+    dtype: DTypeLike = None,
+    device: DeviceLike = None,
+) -> Tensor:
     """0 ... n - 1 in random order."""
     (n,), dtype = _shape((n,)), dtypes.as_dtype(dtype or np.int64)
     dtypes.check_range(0, n - 1, dtype)
     return _finish(stream(generator).permutation(n).astype(dtype), device)
 
 
-def rand_like(input, *, dtype=None, device=None, **options) -> Tensor:
+def rand_like(
+    input: Tensor, *, dtype: DTypeLike = None, device: DeviceLike = None,
+    generator: Generator | None = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Uniform on [0, 1), in the shape and dtype of `input`, on its device; options as in rand."""
-    options |= like(input, dtype, device)
-    return rand(input.shape, **options)
+    options = like(input, dtype, device)
+    return rand(input.shape, generator=generator, requires_grad=requires_grad, **options)
 
 
-def randn_like(input, *, dtype=None, device=None, **options) -> Tensor:
+def randn_like(
+    input: Tensor, *, dtype: DTypeLike = None, device: DeviceLike = None,
+    generator: Generator | None = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Standard normal, in the shape and dtype of `input`, on its device; options as in randn."""
-    options |= like(input, dtype, device)
-    return randn(input.shape, **options)
+    options = like(input, dtype, device)
+    return randn(input.shape, generator=generator, requires_grad=requires_grad, **options)
 
 
 def _uniform_(self, a=0.0, b=1.0, *, generator=None):

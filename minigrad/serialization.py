@@ -23,15 +23,17 @@ from numpy.lib.format import (
     write_array,
 )
 
-from .devices import CPU, move
+from .devices import CPU, DeviceLike, move
 from .optional import require
 from .tensor import Tensor
+
+__all__ = ["load", "save"]
 
 _HEADERS = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}
 _STRUCTURE = "minigrad"  # the metadata entry (safetensors) or member (.npz) that holds the JSON
 
 
-def save(state: Any, path: str | PathLike) -> None:
+def save(state: Any, path: str | PathLike[str]) -> None:
     """Write a state dict: safetensors if installed, .npz otherwise or if `path` ends in .npz.
 
     Takes tensors, numbers, strings and None, in dicts, lists and tuples of any depth. A tensor's
@@ -90,7 +92,7 @@ def _replace(path: str | PathLike, write: Callable[[BinaryIO], None]) -> None:
         raise OSError(error.errno, error.strerror, fspath(path)) from error
 
 
-def load(path: str | PathLike, map_location: Any = None) -> Any:
+def load(path: str | PathLike[str], map_location: DeviceLike = None) -> Any:
     """Read what save() wrote, or the tensors of any safetensors or .npz file as a flat dict.
 
     map_location: the device the tensors are moved to, by default the CPU, wherever they were.

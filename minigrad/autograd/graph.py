@@ -14,9 +14,11 @@ import functools
 import inspect
 import itertools
 import weakref
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from heapq import heapify, heappop, heappush
 from operator import add, attrgetter, iadd, methodcaller
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, overload
 
 import numpy as np
 
@@ -24,11 +26,16 @@ from ..devices import one
 from ..quiet import quiet
 from ..tape import active_tape, refuse, run
 
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+Tensors: TypeAlias = "Tensor | Sequence[Tensor]"
+F = TypeVar("F", bound=Callable[..., Any])
 _birth = itertools.count().__next__
 _by_birth = attrgetter("birth")
 _recording: ContextVar[bool] = ContextVar("recording", default=True)  # per thread and per task
 
-is_grad_enabled = _recording.get
+is_grad_enabled: Callable[[], bool] = _recording.get
 
 
 class _Mode:
@@ -36,18 +43,18 @@ class _Mode:
 
     mode: bool
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.before: list[bool] = []
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.before.append(_recording.get())
         _recording.set(self.mode)
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         _recording.set(self.before.pop())
 
-    def __call__(self, function):
+    def __call__(self, function: F) -> F:
         mode = self.mode
 
         @functools.wraps(function)
@@ -70,21 +77,22 @@ class _Mode:
                 except BaseException as error:  # thrown in by the caller, or closed
                     resume, value = running.throw, error
 
-        return generator if inspect.isgeneratorfunction(function) else decorated
+        wrapped: Any = generator if inspect.isgeneratorfunction(function) else decorated
+        return wrapped
 
 
 class set_grad_enabled(_Mode):
     """Turn recording on or off: as a call (at once), a `with` block, or a decorator."""
 
-    def __init__(self, mode: bool):
+    def __init__(self, mode: bool) -> None:
         super().__init__()
         self.mode = bool(mode)
         super().__enter__()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self if self.before else super().__enter__()
 
-    def __call__(self, function):
+    def __call__(self, function: F) -> F:
         while self.before:
             self.__exit__()  # decorating is not entering
         return super().__call__(function)
@@ -95,10 +103,14 @@ class no_grad(_Mode):
 
     mode = False
 
-    def __new__(cls, function=None):
+    @overload
+    def __new__(cls, function: F) -> F: ...  # type: ignore[misc]
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+    def __new__(cls, function: Any = None) -> Any:
         return super().__new__(cls) if function is None else cls()(function)
 
-    def __init__(self, function=None):
+    def __init__(self, function: Any = None) -> None:
         super().__init__()
 
 
@@ -139,16 +151,17 @@ class Node:
         return node
 
     def name(self) -> str:
+        """As PyTorch calls the node: AddBackward0."""
         if self.op is None:
             return "AccumulateGrad"
         user_defined = getattr(self.op, "node_name", None)
         return user_defined or f"{self.op.name.title().replace('_', '')}Backward0"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{self.name()}>"
 
     @property
-    def next_functions(self):
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """PyTorch's view of the parents: pairs of (node, output number)."""
         return tuple((parent, 0) for parent in self.parents)
 
@@ -329,8 +342,9 @@ def _gradients(x):
 
 
 def backward(
-    tensors, grad_tensors=None, retain_graph=None, create_graph=False, *, inputs=None
-) -> None:
+    tensors: Tensors, grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None, create_graph: bool = False, *, inputs: Tensors | None = None,
+) -> None:  # fmt: skip
     """Add d tensors / d leaf to `.grad` of every leaf (or of `inputs` alone).
 
     `grad_tensors` are the gradients of the outputs, needed unless an output has one element. The
@@ -371,13 +385,9 @@ def _collect(tensor, g, owned):
 
 
 def grad(
-    outputs,
-    inputs,
-    grad_outputs=None,
-    retain_graph=None,
-    create_graph=False,
-    allow_unused=False,
-) -> tuple:
+    outputs: Tensors, inputs: Tensors, grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None, create_graph: bool = False, allow_unused: bool = False,
+) -> tuple[Tensor, ...]:  # fmt: skip
     """The gradients of `outputs` with respect to each of `inputs`, as a tuple of Tensors.
 
     Leaves every `.grad` alone. An input that the outputs do not depend on is an error, or None with
