@@ -12,7 +12,7 @@ from ..kernels import backend
 from ..tape import refuse, repeated
 from ..tensor import Tensor
 
-Params: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
+Params: TypeAlias = Iterable[Tensor | dict[str, Any] | tuple[str, Tensor]]
 
 
 def check(name: str, value: Any, expected: str, below: float | None = None) -> None:
