@@ -21,17 +21,10 @@ class RMSprop(Optimizer):
         check("momentum", momentum, "momentum >= 0")
         check("weight_decay", weight_decay, "weight_decay >= 0")
         check("alpha", alpha, "alpha >= 0")
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "alpha": alpha,
-                "eps": eps,
-                "centered": centered,
-                "weight_decay": weight_decay,
-            },
-        )
+        super().__init__(params, {
+            "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
+            "weight_decay": weight_decay,
+        })  # fmt: skip
 
     def needs(self, group: dict[str, Any]) -> tuple[bool, ...]:
         return True, group["centered"], group["momentum"] != 0

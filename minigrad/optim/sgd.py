@@ -20,16 +20,10 @@ class SGD(Optimizer):
         check("weight_decay", weight_decay, "weight_decay >= 0")
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-            },
-        )
+        super().__init__(params, {
+            "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
+            "nesterov": nesterov,
+        })  # fmt: skip
 
     def needs(self, group: dict[str, Any]) -> tuple[bool, ...]:
         return (group["momentum"] != 0,)
