@@ -13,6 +13,8 @@ from ..dtypes import CATEGORY, DTypeLike, as_dtype, float32, float64
 from ..tape import active_tape, refuse
 from ..tensor import Tensor
 
+__all__ = ["Module", "ModuleDict", "ModuleList", "Parameter", "Sequential"]
+
 
 class _IncompatibleKeys(NamedTuple):
     missing_keys: list[str]
