@@ -14,8 +14,8 @@ from typing import Any, Self
 import numpy as np
 
 from . import devices, dtypes
-from .autograd import graph
-from .autograd.graph import Node, is_grad_enabled
+from .autograd import enable_grad, graph, is_grad_enabled
+from .autograd.graph import Node
 from .devices import CPU, CUDA, on_gpu, settled
 from .holder import ArrayHolder
 from .ops import ALIASES, OPERATIONS, Op, index, storage
@@ -209,7 +209,7 @@ class Tensor(ArrayHolder):
         base, recorded, chain = self.view_of
         if recorded is base.node or base.is_leaf:  # a leaf's place changes by requires_grad_ only
             return
-        with graph.enable_grad():
+        with enable_grad():
             t = base
             for operation, options in chain:
                 t = apply(operation, (t, *options))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from typing import Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -69,15 +70,15 @@ def _has_nan(x):
 class set_detect_anomaly:
     """Turn detect_anomaly on or off in this thread: as a call (at once), or a `with` block."""
 
-    def __init__(self, mode: bool):
+    def __init__(self, mode: bool) -> None:
         refuse("detect_anomaly() watches operations one by one; use it without compile")
         self.before = active_tape()
         activate(Anomaly() if mode else None)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         activate(self.before)
 
 
@@ -90,8 +91,8 @@ class detect_anomaly:
     mask would hide. Holds in this thread; a compiled function runs as it was written.
     """
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self._mode = set_detect_anomaly(True)
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self._mode.__exit__(*error)

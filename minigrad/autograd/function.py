@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import weakref
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..devices import module
 from ..tape import active_tape, refuse
-from .graph import Node, is_grad_enabled, no_grad
+from .grad_mode import is_grad_enabled, no_grad
+from .graph import Node
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 
 class Context:
     """What forward leaves for backward: saved tensors, any attribute, and which inputs matter."""
 
-    def __init__(self, needs_input_grad):
-        self.needs_input_grad, self._saved, self._constant = needs_input_grad, (), ()
+    def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
+        self.needs_input_grad = needs_input_grad
+        self._saved: tuple = ()
+        self._constant: tuple = ()
 
-    def save_for_backward(self, *tensors):
+    if TYPE_CHECKING:  # any attribute may be set
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep inputs or outputs (or None) for backward, which reads them as saved_tensors."""
         for t in tensors:
             if t is not None and not hasattr(t, "node"):
@@ -26,10 +38,12 @@ class Context:
         self._saved = tensors
 
     @property
-    def saved_tensors(self):
+    def saved_tensors(self) -> tuple[Tensor, ...]:
+        """What save_for_backward was given."""
         return tuple(t() if callable(t) else t for t in self._saved)
 
-    def mark_non_differentiable(self, *tensors):
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        """Name outputs that have no gradient."""
         self._constant = tensors
 
 
@@ -89,15 +103,16 @@ class Function:
     """
 
     @staticmethod
-    def forward(ctx, *args):
+    def forward(ctx: Any, *args: Any, **options: Any) -> Any:
         raise NotImplementedError("define a static method forward(ctx, *args)")
 
     @staticmethod
-    def backward(ctx, *grad_outputs):
+    def backward(ctx: Any, *grad_outputs: Any, **options: Any) -> Any:
         raise NotImplementedError("define a static method backward(ctx, *grad_outputs)")
 
     @classmethod
-    def apply(cls, *args):
+    def apply(cls, *args: Any) -> Any:
+        """Call the operation: what forward returns, in the graph."""
         refuse("a Function's backward is Python that may do anything")
         parents = [getattr(x, "node", None) for x in args]
         ctx = Context(tuple(p is not None for p in parents))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from .graph import grad
@@ -19,7 +22,10 @@ def _outputs(func, inputs):
     return [o for o in _tuple(func(*inputs)) if o.array.dtype.kind == "f"]
 
 
-def gradcheck(func, inputs, *, eps=1e-6, atol=1e-6, rtol=1e-4, raise_exception=True) -> bool:
+def gradcheck(
+    func: Callable[..., Any], inputs: Any, *, eps: float = 1e-6, atol: float = 1e-6,
+    rtol: float = 1e-4, raise_exception: bool = True,
+) -> bool:  # fmt: skip
     """Compare the gradients of func(*inputs) with the differences f(x + eps) - f(x) and f(x) -
     f(x - eps), both divided by eps.
 
@@ -88,7 +94,9 @@ def _numeric(func, inputs, i, outputs, eps):
     return found
 
 
-def gradgradcheck(func, inputs, grad_outputs=None, **options) -> bool:
+def gradgradcheck(
+    func: Callable[..., Any], inputs: Any, grad_outputs: Any = None, **options: Any
+) -> bool:
     """gradcheck of the gradients themselves: are second derivatives right?
 
     grad_outputs: the outputs' gradients, random unless given; the other options are gradcheck's.

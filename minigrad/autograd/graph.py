@@ -10,102 +10,26 @@ be differentiated itself (`create_graph`), it runs the same formulas on Tensors.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import itertools
 import weakref
-from contextvars import ContextVar
+from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from operator import add, attrgetter, iadd, methodcaller
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from ..devices import one
 from ..quiet import quiet
 from ..tape import active_tape, refuse, run
+from .grad_mode import grad_mode
 
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+Tensors: TypeAlias = "Tensor | Sequence[Tensor]"
 _birth = itertools.count().__next__
 _by_birth = attrgetter("birth")
-_grad_mode: ContextVar[bool] = ContextVar("grad_mode", default=True)  # per thread and per task
-
-is_grad_enabled = _grad_mode.get
-
-
-class _Mode:
-    """A `with` block or a decorator that sets whether operations are recorded in this thread."""
-
-    mode: bool
-
-    def __init__(self):
-        self.before: list[bool] = []
-
-    def __enter__(self):
-        self.before.append(_grad_mode.get())
-        _grad_mode.set(self.mode)
-        return self
-
-    def __exit__(self, *error):
-        _grad_mode.set(self.before.pop())
-
-    def __call__(self, function):
-        mode = self.mode
-
-        @functools.wraps(function)
-        def decorated(*args, **kwargs):
-            with set_grad_enabled(mode):
-                return function(*args, **kwargs)
-
-        @functools.wraps(function)
-        def generator(*args, **kwargs):  # the mode holds while the body runs, not between items
-            running = function(*args, **kwargs)
-            resume, value = running.send, None
-            while True:
-                try:
-                    with set_grad_enabled(mode):
-                        item = resume(value)
-                except StopIteration as stop:
-                    return stop.value
-                try:
-                    resume, value = running.send, (yield item)
-                except BaseException as error:  # thrown in by the caller, or closed
-                    resume, value = running.throw, error
-
-        return generator if inspect.isgeneratorfunction(function) else decorated
-
-
-class set_grad_enabled(_Mode):
-    """Turn recording on or off: as a call (at once), a `with` block, or a decorator."""
-
-    def __init__(self, mode: bool):
-        super().__init__()
-        self.mode = bool(mode)
-        super().__enter__()
-
-    def __enter__(self):
-        return self if self.before else super().__enter__()
-
-    def __call__(self, function):
-        while self.before:
-            self.__exit__()  # decorating is not entering
-        return super().__call__(function)
-
-
-class no_grad(_Mode):
-    """Record nothing in this thread: `with no_grad():`, `@no_grad()` or `@no_grad`."""
-
-    mode = False
-
-    def __new__(cls, function=None):
-        return super().__new__(cls) if function is None else cls()(function)
-
-    def __init__(self, function=None):
-        super().__init__()
-
-
-class enable_grad(no_grad):
-    """Record again inside a `no_grad` block."""
-
-    mode = True
 
 
 class Node:
@@ -131,16 +55,17 @@ class Node:
         return node
 
     def name(self) -> str:
+        """As PyTorch calls the node: AddBackward0."""
         if self.op is None:
             return "AccumulateGrad"
         user_defined = getattr(self.op, "node_name", None)
         return user_defined or f"{self.op.name.title().replace('_', '')}Backward0"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{self.name()}>"
 
     @property
-    def next_functions(self):
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """PyTorch's view of the parents: pairs of (node, output number)."""
         return tuple((parent, 0) for parent in self.parents)
 
@@ -307,7 +232,7 @@ def _run(outputs, gradients, retain_graph, create_graph, targets=None):
     pending = _first_gradients(outputs, gradients, create_graph)
     retain = create_graph if retain_graph is None else retain_graph
     lift = outputs[0].lift if create_graph else None
-    token = _grad_mode.set(create_graph)
+    token = grad_mode.set(create_graph)
     try:
         return walk(pending, retain, lift, targets)
     except Exception as error:
@@ -316,7 +241,7 @@ def _run(outputs, gradients, retain_graph, create_graph, targets=None):
             tape.failed(error)
         raise
     finally:
-        _grad_mode.reset(token)
+        grad_mode.reset(token)
 
 
 def _tensors(x, name):
@@ -333,8 +258,9 @@ def _gradients(x):
 
 
 def backward(
-    tensors, grad_tensors=None, retain_graph=None, create_graph=False, *, inputs=None
-) -> None:
+    tensors: Tensors, grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None, create_graph: bool = False, *, inputs: Tensors | None = None,
+) -> None:  # fmt: skip
     """Add d tensors / d leaf to `.grad` of every leaf (or of `inputs` alone).
 
     `grad_tensors` are the gradients of the outputs, needed unless an output has one element. The
@@ -375,13 +301,9 @@ def _collect(tensor, g, owned):
 
 
 def grad(
-    outputs,
-    inputs,
-    grad_outputs=None,
-    retain_graph=None,
-    create_graph=False,
-    allow_unused=False,
-) -> tuple:
+    outputs: Tensors, inputs: Tensors, grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None, create_graph: bool = False, allow_unused: bool = False,
+) -> tuple[Tensor, ...]:  # fmt: skip
     """The gradients of `outputs` with respect to each of `inputs`, as a tuple of Tensors.
 
     Leaves every `.grad` alone. An input that the outputs do not depend on is an error, or None with

@@ -3,13 +3,17 @@
 import argparse
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+T = TypeVar("T", int, float)
 
 
 class UsageError(Exception):
     """One sentence for the person who typed the command, and the exit code."""
 
-    def __init__(self, sentence: str, code: int = 2):
+    def __init__(self, sentence: str, code: int = 2) -> None:
         super().__init__(sentence)
         self.code = code
 
@@ -17,14 +21,15 @@ class UsageError(Exception):
 class Parser(argparse.ArgumentParser):
     """argparse's parser, whose complaint is one sentence without the usage text before it."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
-def number(kind, low, high):
+def number(kind: type[T], low: float, high: float) -> Callable[[str], T]:
     """An argparse type: int or float, from `low` to `high`."""
 
-    def parse(text):
+    def parse(text: str) -> T:
+        value: Any
         try:
             value = kind(text)
         except ValueError:

@@ -151,7 +151,9 @@ def one_thread() -> Iterator[None]:
         numba.set_num_threads(threads)
 
 
-def measure(model: nn.Module, loss: str, x: mg.Tensor, y: mg.Tensor):
+def measure(
+    model: nn.Module, loss: str, x: mg.Tensor, y: mg.Tensor
+) -> tuple[mg.Tensor, np.ndarray, np.ndarray]:
     """The loss (); the answers, (N,) classes or (N, 1) probabilities or values; and the sums
     [rows, loss, right answers], which add up over batches."""
     output = model(x)

@@ -3,4 +3,4 @@
 from . import functional, init, utils
 from .layers import *
 from .loss.modules import *
-from .module import Module, ModuleDict, ModuleList, Parameter, Sequential
+from .module import *

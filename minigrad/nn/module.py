@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from functools import partialmethod
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, SupportsIndex, overload
 
 from ..autograd import no_grad
-from ..dtypes import CATEGORY, as_dtype, float32, float64
+from ..devices import DeviceLike
+from ..dtypes import CATEGORY, DTypeLike, as_dtype, float32, float64
 from ..tape import active_tape, refuse
 from ..tensor import Tensor
 
-Named = Iterator[tuple[str, Any]]  # what the named_ methods yield
-_IncompatibleKeys = namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])
+__all__ = ["Module", "ModuleDict", "ModuleList", "Parameter", "Sequential"]
+
+
+class _IncompatibleKeys(NamedTuple):
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
 
 class Parameter(Tensor):
     """A tensor that a Module registers when it is assigned to one of its attributes."""
 
-    def __init__(self, data: Tensor, requires_grad: bool = True):
+    def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
         if not isinstance(data, Tensor):
             raise TypeError(f"data: expected a Tensor, got {type(data).__name__}")
         super().__init__(data.array, requires_grad=requires_grad)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
 
 
@@ -36,19 +40,24 @@ class Module:
     `_registered` lists the same objects in order, with None for a name that is only reserved.
     """
 
+    training: bool
+    _registered: dict[str, Any]
+
     if TYPE_CHECKING:  # what register_buffer() and its like add, mypy cannot see
 
         def __getattr__(self, name: str) -> Any: ...
 
-    def __init__(self):
-        self.training, self._registered, self._non_persistent = True, {}, set()
+    def __init__(self) -> None:
+        self.training, self._registered = True, {}
+        self._non_persistent: set[str] = set()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the module's output; every subclass defines it."""
         name = type(self).__name__
         raise NotImplementedError(f'Module [{name}] is missing the required "forward" function')
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call forward()."""
         tape = active_tape()
         if tape is not None:
             tape.require(f"{tape.constant(self)}.training is {self.training}")
@@ -82,7 +91,7 @@ class Module:
             raise TypeError(f"{problem} ({kind.__name__} or None expected)")
         self._registered[name] = self.__dict__[name] = value
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         kind, registered = _kind(value), vars(self).get("_registered", {})
         if kind not in (Parameter, Module):  # registers nothing new; a registered name stays so
             if name not in registered:
@@ -90,12 +99,14 @@ class Module:
             kind = _kind(registered[name]) or Tensor
         self._register(name, value, kind, replace=True)
 
-    def __delattr__(self, name):
+    def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
         self._registered.pop(name, None)
         self._non_persistent.discard(name)
 
-    def named_modules(self, memo=None, prefix="", remove_duplicate=True) -> Named:
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
         """Yield (dotted name, module) for this module and all below it, a shared one once."""
         memo = set() if memo is None else memo
         if self in memo:
@@ -117,15 +128,19 @@ class Module:
                         seen.add(id(value))
                     yield _join(path, name), value
 
-    def named_parameters(self, prefix="", recurse=True, remove_duplicate=True) -> Named:
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
         """Yield (dotted name, parameter), a shared one once."""
         return self._members(Parameter, prefix, recurse, remove_duplicate)
 
-    def named_buffers(self, prefix="", recurse=True, remove_duplicate=True) -> Named:
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
         """Yield (dotted name, buffer), a shared one once."""
         return self._members(Tensor, prefix, recurse, remove_duplicate)
 
-    def named_children(self) -> Named:
+    def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield (name, module) for the direct children, a shared one once."""
         return self._members(Module, "", False, True)
 
@@ -156,7 +171,9 @@ class Module:
         """Return every parameter and persistent buffer by dotted name, sharing memory."""
         return OrderedDict((prefix + k, v if keep_vars else v.detach()) for k, v in self._state())
 
-    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True):
+    def load_state_dict(
+        self, state_dict: Mapping[str, Tensor], strict: bool = True
+    ) -> _IncompatibleKeys:
         """Copy values into parameters and buffers; returns (missing_keys, unexpected_keys).
 
         Raises RuntimeError, and copies nothing, if a shape differs, if floats are to become
@@ -227,7 +244,7 @@ class Module:
             elif parameter.grad is not None:
                 parameter.grad = parameter.grad.detach().zero_()
 
-    def to(self, device: Any = None, dtype: Any = None) -> Self:
+    def to(self, device: DeviceLike | DTypeLike | Tensor = None, dtype: DTypeLike = None) -> Self:
         """Move to a device, a dtype or both; a dtype (float only) leaves integer buffers alone.
 
         Parameters stay the same objects, so an optimizer's references stay valid; its states follow
@@ -243,13 +260,21 @@ class Module:
             tensor.data = tensor.data.to(device=device, dtype=wanted)
         return self
 
-    def cuda(self, device: Any = None) -> Self:
+    def cuda(self, device: DeviceLike = None) -> Self:
         """Move to the GPU, as Tensor.cuda()."""
         return self.to("cuda" if device is None else device)
 
-    cpu = partialmethod(to, "cpu")
-    float = partialmethod(to, float32)
-    double = partialmethod(to, float64)
+    def cpu(self) -> Self:
+        """Move to the CPU."""
+        return self.to("cpu")
+
+    def float(self) -> Self:
+        """Make floats float32."""
+        return self.to(float32)
+
+    def double(self) -> Self:
+        """Make floats float64."""
+        return self.to(float64)
 
     def extra_repr(self) -> str:
         """Return what to print between the parentheses; subclasses override it."""
@@ -262,7 +287,7 @@ class Module:
     def _child_lines(self):
         return [f"({name}): {child!r}" for name, child in self._children()]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         extra, children = self.extra_repr(), self._child_lines()
         if children or "\n" in extra:
             lines = "\n".join(filter(None, [extra, *children])).replace("\n", "\n  ")
@@ -288,18 +313,22 @@ class _ModuleRow(Module):
     def __iter__(self) -> Iterator[Module]:
         return iter([child for _, child in self._children()])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._children())
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return self._part(self._children()[index])
         return list(self)[index]
 
-    def __setitem__(self, index, module):
+    def __setitem__(self, index: SupportsIndex, module: Module) -> None:
         self.add_module(self._children()[index][0], module)
 
-    def __delitem__(self, index):
+    def __delitem__(self, index: SupportsIndex | slice) -> None:
         modules = list(self)
         del modules[index]
         self._refill(modules)
@@ -327,16 +356,18 @@ class _ModuleRow(Module):
 class Sequential(_ModuleRow):
     """Modules called one after another; takes them in order, or one OrderedDict of names."""
 
-    def __init__(self, *modules: Any):
+    def __init__(self, *modules: Module | OrderedDict[str, Module]) -> None:
         super().__init__()
-        named = modules and isinstance(modules[0], OrderedDict)
-        for name, module in modules[0].items() if named else enumerate(modules):
+        first = modules[0] if modules else None
+        named: Any = first.items() if isinstance(first, OrderedDict) else enumerate(modules)
+        for name, module in named:
             self.add_module(str(name), module)
 
     def _part(self, children):
         return type(self)(OrderedDict(children))
 
-    def forward(self, input):
+    def forward(self, input: Any) -> Any:
+        """Call each module with what the one before it returned."""
         for module in self._registered.values():
             if isinstance(module, Module):
                 input = module(input)
@@ -346,7 +377,7 @@ class Sequential(_ModuleRow):
 class ModuleList(_ModuleRow):
     """Modules in a list, to be called as its owner likes."""
 
-    def __init__(self, modules: Iterable[Module] | None = None):
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
         self.extend(modules or ())
 
@@ -363,26 +394,26 @@ class ModuleList(_ModuleRow):
         return lines
 
 
-class ModuleDict(Module, MutableMapping):
+class ModuleDict(Module, MutableMapping[str, Module]):
     """Modules by name, to be called as its owner likes."""
 
     __eq__, __hash__ = Module.__eq__, Module.__hash__  # a Mapping compares contents
 
-    def __init__(self, modules: Mapping[str, Module] | None = None):
+    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
         super().__init__()
         self.update(modules or {})
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Module:
         return self._registered[name]
 
-    def __setitem__(self, name, module):
+    def __setitem__(self, name: str, module: Module) -> None:
         self.add_module(name, module)
 
-    def __delitem__(self, name):
+    def __delitem__(self, name: str) -> None:
         del self._registered[name], self.__dict__[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._registered)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._registered)

@@ -1,5 +1,7 @@
 """Clipping the gradients of a model's parameters."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from ..devices import on_gpu
@@ -12,7 +14,10 @@ def _grads(parameters):
     return [p.grad.array for p in parameters if p.grad is not None]
 
 
-def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False) -> Tensor:
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> Tensor:  # fmt: skip
     """Scale all gradients in place so that their common norm is at most `max_norm`.
 
     parameters: Tensors, or one. Returns the norm before clipping, shape (). RuntimeError if it is
@@ -37,7 +42,7 @@ def _clip(grads, max_norm, order, error_if_nonfinite):
     return total
 
 
-def clip_grad_value_(parameters, clip_value: float) -> None:
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Clip every gradient in place to [-clip_value, clip_value]; parameters: Tensors, or one."""
     clip_value = float(clip_value)
     for grad in _grads(parameters):

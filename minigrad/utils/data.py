@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from ..creation import as_tensor, tensor
+from ..devices import DeviceLike
 from ..ops.shape import stack
-from ..random import stream
+from ..random import Generator, stream
 from ..tensor import Tensor
 
 
 class Dataset:
     """Base class: a subclass defines dataset[i], one sample, and len(dataset)."""
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} must define __getitem__")
 
 
 class TensorDataset(Dataset):
     """Samples (tensor[i] for each tensor), from tensors with the same first dimension."""
 
-    def __init__(self, *tensors: Tensor):
+    def __init__(self, *tensors: Tensor) -> None:
         for t in tensors:
             if not isinstance(t, Tensor):
                 raise TypeError(f"tensors: expected Tensors, got {type(t).__name__}")
@@ -34,27 +35,29 @@ class TensorDataset(Dataset):
             raise AssertionError(f"Size mismatch between tensors: first dimensions {sizes}")
         self.tensors = tensors
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
         return tuple([t[index] for t in self.tensors])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.tensors[0])
 
 
 class Subset(Dataset):
     """The samples of `dataset` at `indices`."""
 
-    def __init__(self, dataset: Any, indices: Sequence[int]):
+    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
         self.dataset, self.indices = dataset, indices
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         return self.dataset[self.indices[index]]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.indices)
 
 
-def random_split(dataset: Any, lengths: Sequence, generator=None) -> list[Subset]:
+def random_split(
+    dataset: Any, lengths: Sequence[float], generator: Generator | None = None
+) -> list[Subset]:
     """Split into disjoint random subsets of the given lengths, or of fractions that sum to 1.
 
     What fractions leave over by rounding down goes to the first subsets, one sample each.
@@ -73,10 +76,11 @@ def random_split(dataset: Any, lengths: Sequence, generator=None) -> list[Subset
             f"Sum of input lengths must equal that of dataset: {n}, got {sum(lengths)}"
         )
     order = iter(stream(generator).permutation(n).tolist())
-    return [Subset(dataset, list(islice(order, length))) for length in lengths]
+    parts: Sequence[Any] = lengths  # whole numbers by now
+    return [Subset(dataset, list(islice(order, length))) for length in parts]
 
 
-def default_collate(batch: Sequence) -> Any:
+def default_collate(batch: Sequence[Any]) -> Any:
     """Join samples into one batch: tensors, arrays and numbers along a new first dimension.
 
     Inside tuples, lists and dicts element by element; strings stay a list.
@@ -109,9 +113,11 @@ class DataLoader:
     """
 
     def __init__(
-        self, dataset, batch_size=1, shuffle=False, sampler=None, *, num_workers=0,
-        pin_memory=False, collate_fn=None, drop_last=False, generator=None, device=None,
-    ):  # fmt: skip
+        self, dataset: Any, batch_size: int = 1, shuffle: bool = False,
+        sampler: Iterable[int] | None = None, *, num_workers: int = 0, pin_memory: bool = False,
+        collate_fn: Callable[[list[Any]], Any] | None = None, drop_last: bool = False,
+        generator: Generator | None = None, device: DeviceLike = None,
+    ) -> None:  # fmt: skip
         if type(batch_size) is not int or batch_size < 1:
             raise ValueError(f"expected a positive integer value, got batch_size={batch_size}")
         if num_workers < 0:
@@ -119,14 +125,15 @@ class DataLoader:
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle")
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
-        self.sampler, self.drop_last, self.generator = sampler, drop_last, generator
+        self.sampler: Any = sampler  # besides what it goes through, it may know its length
+        self.drop_last, self.generator = drop_last, generator
         self.collate_fn, self.device = collate_fn or default_collate, device
 
-    def __len__(self):
+    def __len__(self) -> int:
         n = len(self.dataset if self.sampler is None else self.sampler)
         return n // self.batch_size if self.drop_last else math.ceil(n / self.batch_size)
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Any]:
         n = len(self.dataset)
         order = stream(self.generator).permutation(n) if self.shuffle else np.arange(n)
         if self.sampler is not None:

@@ -7,6 +7,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,6 +58,17 @@ def test_what_is_no_link_stays(checkout, make):
     with pytest.raises(FileExistsError, match="move it away and install again"):
         install(checkout)
     assert (checkout / "minigrad" / "kernels").exists()
+
+
+def test_windows_makes_junctions(checkout, monkeypatch):
+    def create_junction(target, link):
+        os.symlink(target, link)
+
+    monkeypatch.setitem(sys.modules, "_winapi", SimpleNamespace(CreateJunction=create_junction))
+    monkeypatch.setattr(build_hooks, "os", SimpleNamespace(name="nt"))
+    install(checkout)
+    assert (checkout / "minigrad" / "kernels").readlink() == checkout / "kernels"
+    install(checkout)
 
 
 def test_a_file_system_without_links(checkout, monkeypatch):
