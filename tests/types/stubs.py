@@ -166,9 +166,11 @@ def package_stub() -> str:
     for name in dir(mg):
         if not name.startswith("__"):
             origins.setdefault(origin(name), []).append(f"{name} as {name}")
-    lines = [f"from {module} import {', '.join(names)}\n" for module, names in origins.items()]
+    # minigrad.tensor is a function of .creation, which must hide the module .tensor: it comes last.
+    order = sorted(origins, key=lambda module: (module == ".creation", module))
+    lines = [f"from {module} import {', '.join(origins[module])}\n" for module in order]
     public = ", ".join(f'"{name}"' for name in mg.__all__)
-    return NOTE + "".join(sorted(lines)) + f"\n__all__ = [{public}]\n__version__: str\n"
+    return NOTE + "".join(lines) + f"\n__all__ = [{public}]\n__version__: str\n"
 
 
 def origin(name: str) -> str:
