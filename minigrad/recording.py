@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,10 @@ from .generated import define
 from .quiet import quiet
 from .tape import Tape, activate, active_tape, refuse
 from .tensor import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
+KEPT = 8  # recordings for one kind of arguments
 
 # What a line may make. Not bools and Python's ints, which are shared between their users.
 _MADE = (np.ndarray, np.floating, np.integer, float, list)
@@ -44,15 +48,15 @@ class Recording(Tape):
         self._read: list[str] = []
         self._inputs = [self._name(a) for a in inputs]
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._before = active_tape()
         activate(self)
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         activate(self._before)
 
-    def run(self, function, *args):
+    def run(self, function: Callable, *args: Any) -> Any:
         """Call the function and write the call down."""
         text = f"{self.text(function)}({', '.join(map(self.text, args))})"
         result = super().run(function, *args)
@@ -64,10 +68,10 @@ class Recording(Tape):
         self._read = []
         return result
 
-    def refuse(self, why):
+    def refuse(self, why: str) -> NoReturn:
         raise RuntimeError(f"minigrad.compile cannot record this step: {why}")
 
-    def visit(self, node):
+    def visit(self, node: Any) -> None:
         self.walked.add(node)
 
     def _name(self, x):
@@ -78,13 +82,13 @@ class Recording(Tape):
         self._alive.append(x)
         return name
 
-    def constant(self, x):
+    def constant(self, x: Any) -> str:
         """The name of an object that is the same in every replay."""
         name = f"k{id(x)}"
         self._constants[name] = x
         return name
 
-    def text(self, x):
+    def text(self, x: Any) -> str:
         """An argument as Python: a variable, a tuple or list with one inside, or a constant."""
         name = self._names.get(id(x))
         if name is not None:
@@ -105,17 +109,17 @@ class Recording(Tape):
                 self._constants.popitem()
         return self.constant(x)
 
-    def made(self, array):
+    def made(self, array: Any) -> None:
         """Note an array that no line made: a replay would not make it anew."""
         if id(array) not in self._names:
             self._unrecorded.add(id(array))
             self._alive.append(array)
 
-    def require(self, condition: str):
+    def require(self, condition: str) -> None:
         """Repeat the lines only where `condition`, an expression on constants, holds."""
         self._guards[condition] = None
 
-    def capture(self, tensor):
+    def capture(self, tensor: Any) -> None:
         """Note a Tensor that is read: if it is from outside, it must stay what it is."""
         if id(tensor.array) in self._names or id(tensor.array) in self._unrecorded:
             return
@@ -125,7 +129,7 @@ class Recording(Tape):
         self.require(f"{name}.array is {self.constant(tensor.array)}")
         self.require(f"{name}.node is {self.constant(tensor.node)}")
 
-    def read_gradient(self, tensor):
+    def read_gradient(self, tensor: Any) -> None:
         """Note that `.grad` is read: whether there is one decides what is recorded next."""
         name = self.constant(tensor)
         present = tensor._grad is not None
@@ -135,7 +139,7 @@ class Recording(Tape):
         if present and id(tensor._grad.array) not in self._names:
             self.run(_gradient_array, tensor)
 
-    def write_gradient(self, tensor):
+    def write_gradient(self, tensor: Any) -> None:
         """Note that `.grad` is about to be written."""
         self._gradients.add(tensor)
 
@@ -171,10 +175,7 @@ def _gradient_array(tensor):
     return tensor._grad.array
 
 
-PROGRAMS = 8  # recordings kept for one kind of arguments
-
-
-def compile(function: Callable) -> Callable:
+def compile(function: Callable[P, R]) -> Callable[P, R]:
     """A function that does what `function` does, recorded at the first call and then replayed.
 
     For a whole training step on small models: forward pass, backward(), optimizer.step(). The
@@ -193,7 +194,7 @@ def compile(function: Callable) -> Callable:
     """
     if not callable(function):
         raise TypeError(f"function: expected a callable, got {type(function).__name__}")
-    programs: dict[tuple, list] = {}
+    recordings: dict[tuple, list] = {}  # kind of arguments -> (may it be repeated?, replay) pairs
 
     @quiet
     def call(args, kwargs):
@@ -201,7 +202,7 @@ def compile(function: Callable) -> Callable:
             return function(*args, **kwargs)
         arrays: list = []
         key = (is_grad_enabled(), _signature(args, arrays), _signature(kwargs, arrays))
-        known = programs.setdefault(key, [])
+        known = recordings.setdefault(key, [])
         for valid, replay in known:
             if valid():
                 return replay(*arrays)
@@ -209,14 +210,14 @@ def compile(function: Callable) -> Callable:
             result = function(*args, **kwargs)
             text = _text(result, tape)
             known.append(tape.functions(text))
-        del known[:-PROGRAMS]
+        del known[:-KEPT]
         return _detached(result)
 
     @functools.wraps(function, updated=())
-    def compiled(*args, **kwargs):
+    def replayed(*args, **kwargs):
         return call(args, kwargs)
 
-    return compiled
+    return replayed
 
 
 def _signature(x, arrays):

@@ -9,20 +9,24 @@ in what it returns.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _active: ContextVar[Tape | None] = ContextVar("tape", default=None)  # per thread and per task
 
 active_tape, activate = _active.get, _active.set
 
 
-def run(function, *args):
+def run(function: Callable, *args: Any) -> Any:
     """function(*args) on raw arrays, numbers and constants, called by the active tape."""
     tape = _active.get()
     return function(*args) if tape is None else tape.run(function, *args)
 
 
-def raw(x):
+def raw(x: Any) -> Any:
     """The array of a Tensor, which an active tape then knows of; anything else as it is."""
     array = getattr(x, "array", x)
     tape = _active.get()
@@ -31,7 +35,7 @@ def raw(x):
     return array
 
 
-def repeated(function):
+def repeated(function: F) -> F:
     """Decorate what a replay calls as a whole: it reads and changes objects that outlive a step."""
 
     @functools.wraps(function)
@@ -40,7 +44,7 @@ def repeated(function):
             return function(*args, **kwargs)
         return run(functools.partial(function, **kwargs), *args)
 
-    return call
+    return call  # type: ignore[return-value]
 
 
 def refuse(why: str) -> None:
@@ -53,7 +57,7 @@ def refuse(why: str) -> None:
 class Tape:
     """What makes every call while it is active; the other methods tell it of what else happens."""
 
-    def run(self, function, *args):
+    def run(self, function: Callable, *args: Any) -> Any:
         """Call the function. What it calls in turn is part of it."""
         token = _active.set(None)
         try:
@@ -61,33 +65,33 @@ class Tape:
         finally:
             _active.reset(token)
 
-    def refuse(self, why: str):
+    def refuse(self, why: str) -> None:
         """What a replay could not repeat is about to be done."""
 
-    def made(self, array):
+    def made(self, array: Any) -> None:
         """An array came into being otherwise than by a call."""
 
-    def require(self, condition: str):
+    def require(self, condition: str) -> None:
         """What follows depends on `condition`, an expression on constants."""
 
-    def constant(self, x) -> str:
+    def constant(self, x: Any) -> str:
         """The name of an object for use in a condition."""
         return ""
 
-    def capture(self, tensor):
+    def capture(self, tensor: Any) -> None:
         """A Tensor is read."""
 
-    def read_gradient(self, tensor):
+    def read_gradient(self, tensor: Any) -> None:
         """A Tensor's gradient is read."""
 
-    def write_gradient(self, tensor):
+    def write_gradient(self, tensor: Any) -> None:
         """A Tensor's gradient is about to be written."""
 
-    def recorded(self, node):
+    def recorded(self, node: Any) -> None:
         """An operation took its place in the graph."""
 
-    def visit(self, node):
+    def visit(self, node: Any) -> None:
         """The backward pass is at a node; None: it is over."""
 
-    def failed(self, error):
+    def failed(self, error: Exception) -> None:
         """The backward pass raised an error."""

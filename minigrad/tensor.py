@@ -310,7 +310,9 @@ class Tensor(ArrayHolder):
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         return self.array.__dlpack__(**options)
 
-    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
+    def __array_ufunc__(
+        self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any
+    ) -> Any:
         if method != "__call__" or out is not None:
             return NotImplemented
         name = "eq" if ufunc is np.equal else ALIASES.get(ufunc.__name__, ufunc.__name__)
@@ -353,7 +355,7 @@ class Tensor(ArrayHolder):
 
     __hash__ = object.__hash__
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         if not self.is_leaf:
             raise RuntimeError("only leaf tensors can be pickled or deep-copied; detach() it first")
         array = self.array.astype(self.dtype, order="C", copy=False)
@@ -365,7 +367,7 @@ class Tensor(ArrayHolder):
         Tensor.__init__(t, array, requires_grad)
         return t
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict) -> Any:
         if id(self) not in memo:
             restore, (array, requires_grad) = self.__reduce__()
             memo[id(self)] = restore(array.copy(), requires_grad)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import traceback
-from typing import Self
+from collections.abc import Callable
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -24,7 +25,7 @@ class Anomaly(Tape):
     node: Node | None = None  # where the backward pass has come to
 
     @quiet
-    def run(self, function, *args):
+    def run(self, function: Callable, *args: Any) -> Any:
         clean = not any(map(_has_nan, args))  # before the call, which may change them
         result = super().run(function, *args)
         if self.node is not None and function == self.node.op.gradients:
@@ -38,16 +39,16 @@ class Anomaly(Tape):
             raise RuntimeError(f"Function '{name}' returned nan values from inputs without nan.")
         return result
 
-    def recorded(self, node):
+    def recorded(self, node: Any) -> None:
         frames = traceback.extract_stack()
         while len(frames) > 1 and frames[-1].filename.startswith(_PACKAGE):
             frames.pop()
         _calls[node] = "".join(frames.format())
 
-    def visit(self, node):
+    def visit(self, node: Any) -> None:
         self.node = node
 
-    def failed(self, error):
+    def failed(self, error: Exception) -> None:
         node, self.node = self.node, None
         if node is None:
             return

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from operator import add, attrgetter, iadd, methodcaller
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class Node:
         self.shape, self.dtype, self.birth, self.owner = out.shape, out.dtype, _birth(), None
 
     @classmethod
-    def leaf(cls, tensor):
+    def leaf(cls, tensor: Any) -> Node:
         """The node of a Tensor that requires a gradient and was computed from nothing."""
         node = cls(None, (), None, (), tensor.array)
         node.owner = weakref.ref(tensor)
@@ -69,7 +69,7 @@ class Node:
         """PyTorch's view of the parents: pairs of (node, output number)."""
         return tuple((parent, 0) for parent in self.parents)
 
-    def read(self):
+    def read(self) -> tuple:
         """The values the formulas need, after making sure that they still are what they were."""
         if self.values is None:
             raise RuntimeError(
@@ -181,7 +181,7 @@ def _as_dtype(g, dtype):
     return g.astype(dtype, copy=False)
 
 
-def unbroadcast(g, shape):
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum a gradient over the axes along which its input was broadcast. Here, nowhere else."""
     extra = g.ndim - len(shape)
     if extra == 1 and g.shape[1:] == shape:  # a bias: half the time of the general case

@@ -3,17 +3,17 @@
 import numpy as np
 
 
-def sizes(shape):
+def sizes(shape) -> tuple:
     """Shapes and dims may be spelled f(2, 3) or f((2, 3)); either gives (2, 3)."""
     return tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
 
 
-def many(x):
+def many(x) -> tuple:
     """One int or several as a tuple."""
     return (x,) if isinstance(x, int) else tuple(x)
 
 
-def at_dim(dim, rank):
+def at_dim(dim, rank) -> int:
     """`dim` counted from 0, IndexError unless -rank <= dim < rank; a number has a dimension 0."""
     rank = max(rank, 1)
     if not -rank <= dim < rank:
@@ -22,7 +22,7 @@ def at_dim(dim, rank):
     return dim % rank
 
 
-def as_pytorch(operation, arrays, error):
+def as_pytorch(operation, arrays, error) -> Exception:
     """NumPy's complaint about a call as the exception that PyTorch raises for it."""
     shapes = ", ".join(str(x.shape) for x in arrays if hasattr(x, "dtype"))
     if isinstance(error, np.exceptions.AxisError):
@@ -34,7 +34,7 @@ def as_pytorch(operation, arrays, error):
     if isinstance(error, TypeError) and str(error).startswith("ufunc"):
         kinds = ", ".join(str(getattr(x, "dtype", type(x).__name__)) for x in arrays)
         return RuntimeError(f"{operation.name}(): not implemented for {kinds}")
-    kind = TypeError if isinstance(error, TypeError) else RuntimeError
+    kind: type[Exception] = TypeError if isinstance(error, TypeError) else RuntimeError
     if str(error) == "slice step cannot be zero":
         kind = ValueError
     return kind(f"{operation.name}(): {error}; got shapes {shapes}")

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..kernels import backend
 from . import promotion
-from .op import op
+from .op import Array, op
 
 
 def _zero(g):
@@ -46,7 +46,7 @@ def _div(input, other):
     return np.divide(input, other)
 
 
-def div(input, other, *, rounding_mode=None):
+def div(input, other, *, rounding_mode=None) -> Array:
     """input / other; rounding_mode "floor" or "trunc" rounds the quotient and keeps integers."""
     if rounding_mode is None:
         return _div(input, other)

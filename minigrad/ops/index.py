@@ -8,7 +8,7 @@ from ..tape import raw, run
 from . import promotion
 from .arguments import at_dim
 from .elementwise import where
-from .op import op
+from .op import Array, op
 from .shape import reshape
 
 
@@ -71,14 +71,14 @@ def numbers_first(key: tuple) -> tuple:
     return tuple(first), tuple(then)
 
 
-def on_gpu(key):
+def on_gpu(key) -> Array:
     """An index whose arrays are on the GPU, where the tensor is that it goes with."""
     if isinstance(key, tuple):
         return tuple(map(on_gpu, key))
     return move(key, CUDA) if isinstance(key, np.ndarray) else key
 
 
-def index_select(input, dim, index):
+def index_select(input, dim, index) -> Array:
     """The slices of `input` at the given positions along `dim`; `index` is 1-d int."""
     dim = at_dim(dim, input.ndim)
     if index.ndim > 1:
@@ -98,7 +98,7 @@ def _checked(index, size, dim):
     return index
 
 
-def take_along_dim(input, indices, dim=None):
+def take_along_dim(input, indices, dim=None) -> Array:
     """Elements picked along `dim` by `indices`, broadcast against `input` elsewhere."""
     indices = raw(indices)
     if indices.dtype.kind not in "iu":
@@ -118,7 +118,7 @@ def take_along_dim(input, indices, dim=None):
     return getitem(input, tuple(grid))
 
 
-def gather(input, dim, index):
+def gather(input, dim, index) -> Array:
     """out[i][j] = input[index[i][j]][j] for dim 0, and so on; `index` may be smaller."""
     dim = at_dim(dim, input.ndim)
     if index.ndim != input.ndim:
@@ -137,7 +137,7 @@ def gather(input, dim, index):
     return getitem(input, tuple(grid))
 
 
-def masked_fill(input, mask, value):
+def masked_fill(input, mask, value) -> Array:
     """`input` with `value` (a number or 0-d tensor) where `mask`."""
     if getattr(value, "ndim", 0):
         raise RuntimeError(f"masked_fill expects a 0-dimensional value, got {value.ndim} dim(s)")

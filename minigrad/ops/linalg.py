@@ -3,11 +3,11 @@
 import numpy as np
 
 from . import promotion
-from .op import op
+from .op import Array, op
 from .shape import reshape
 
 
-def product(a, b):
+def product(a, b) -> Array:
     """a @ b; of plain matrices by np.dot, half of np.matmul's time at toy sizes."""
     return np.dot(a, b) if type(a) is np.ndarray and a.ndim == b.ndim == 2 else a @ b
 
@@ -24,7 +24,7 @@ def _matmul(input, other):
     return product(input, other)
 
 
-def matmul(input, other):
+def matmul(input, other) -> Array:
     """The matrix product; vectors count as a row or a column, leading dimensions broadcast."""
     if input.ndim == 0 or other.ndim == 0:
         ranks = f"{input.ndim}D and {other.ndim}D"
@@ -57,7 +57,7 @@ mm, bmm = _ranked("mm", 2, 2), _ranked("bmm", 3, 3)
 mv, dot = _ranked("mv", 2, 1), _ranked("dot", 1, 1)
 
 
-def outer(input, vec2):
+def outer(input, vec2) -> Array:
     """The products of every pair of elements of two vectors."""
     if (input.ndim, vec2.ndim) != (1, 1):
         raise RuntimeError(f"outer: expected 1D tensors, got {input.ndim}D and {vec2.ndim}D")

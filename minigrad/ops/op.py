@@ -11,12 +11,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..devices import settled
 from ..generated import define
 from ..quiet import quiet
 from . import promotion
+
+Array: TypeAlias = Any  # NumPy's or CuPy's; a Tensor, too, where operations are all that is used
 
 
 class Op:

@@ -10,7 +10,7 @@ from . import elementwise as ew
 from . import promotion
 from .arguments import at_dim
 from .index import take_along_dim
-from .op import op
+from .op import Array, op
 from .shape import broadcast_to, flip, reshape, unsqueeze
 
 Extremes = namedtuple("Extremes", ["values", "indices"])  # what max and min give along a dimension
@@ -141,12 +141,12 @@ def _extreme(input, dim, keepdim, all_of, pairwise, position):
     return Extremes(values.squeeze(dim), indices.squeeze(dim))
 
 
-def max(input, dim=None, keepdim=False):
+def max(input, dim=None, keepdim=False) -> Array:
     """max(x): the largest value. max(x, dim): (values, indices). max(x, y): as maximum."""
     return _extreme(input, dim, keepdim, amax, ew.maximum, argmax)
 
 
-def min(input, dim=None, keepdim=False):
+def min(input, dim=None, keepdim=False) -> Array:
     """min(x): the smallest value. min(x, dim): (values, indices). min(x, y): as minimum."""
     return _extreme(input, dim, keepdim, amin, ew.minimum, argmin)
 
@@ -187,12 +187,12 @@ def _degrees(dim, unbiased, correction):
     return dim, int(unbiased) if unbiased is not None else 1 if correction is None else correction
 
 
-def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None) -> Array:
     """The variance, divided by n - correction (1 unless given)."""
     return _var(input, *_degrees(dim, unbiased, correction), keepdim)
 
 
-def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None) -> Array:
     """The standard deviation, from the variance with divisor n - correction (1 unless given)."""
     return _std(input, *_degrees(dim, unbiased, correction), keepdim)
 
@@ -264,7 +264,7 @@ def _norm2(input, dim, keepdim):
     return np.sqrt(np.square(input).sum(axis=_axes(dim, input.ndim), keepdims=keepdim))
 
 
-def norm(input, p="fro", dim=None, keepdim=False):
+def norm(input, p="fro", dim=None, keepdim=False) -> Array:
     """(sum |input|^p)^(1/p): p is a number, inf, -inf or "fro" (2, over all of `dim`)."""
     if input.dtype.kind != "f":
         raise RuntimeError(f"norm(): input dtype should be floating point, got {input.dtype}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import promotion
 from .arguments import at_dim, many, sizes
-from .op import op
+from .op import Array, op
 
 
 @op(lambda g, shape: reshape(g, shape), view=True)
@@ -16,7 +16,7 @@ def _reshape(input, new):
     return input.reshape(new)
 
 
-def reshape(input, *shape):
+def reshape(input, *shape) -> Array:
     """The same elements in another shape; one size may be -1. A view where possible."""
     shape = sizes(shape)
     if shape and min(shape) < -1:  # NumPy takes every negative size for -1
@@ -24,17 +24,17 @@ def reshape(input, *shape):
     return _reshape(input, shape)
 
 
-def view(input, *shape):
+def view(input, *shape) -> Array:
     """As reshape, but never a copy: RuntimeError where the layout would need one."""
     out = reshape(input, *shape)
-    arrays = [getattr(x, "array", x) for x in (out, input)]
+    arrays: list = [getattr(x, "array", x) for x in (out, input)]
     if arrays[0].size and not np.may_share_memory(*arrays):
         problem = "view size is not compatible with input tensor's size and stride"
         raise RuntimeError(f"{problem}: {sizes(shape)}. Use .reshape(...) instead.")
     return out
 
 
-def flatten(input, start_dim=0, end_dim=-1):
+def flatten(input, start_dim=0, end_dim=-1) -> Array:
     """Merge the dimensions from start_dim to end_dim into one."""
     shape = tuple(input.shape) or (1,)
     start, end = at_dim(start_dim, len(shape)), at_dim(end_dim, len(shape))
@@ -64,7 +64,7 @@ def transpose(input, dim0, dim1):
     return input.swapaxes(*dims) if input.ndim else input.view()
 
 
-def swapaxes(input, axis0, axis1):
+def swapaxes(input, axis0, axis1) -> Array:
     """NumPy's name for transpose."""
     return transpose(input, axis0, axis1)
 
@@ -74,12 +74,12 @@ def _permute(input, dims):
     return input.transpose(dims)
 
 
-def permute(input, *dims):
+def permute(input, *dims) -> Array:
     """Reorder the dimensions."""
     return _permute(input, sizes(dims))
 
 
-def t(input):
+def t(input) -> Array:
     """The transpose of a matrix; vectors and numbers are returned as they are."""
     if input.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
@@ -92,7 +92,7 @@ def broadcast_to(input, size):
     return np.broadcast_to(input, size)
 
 
-def expand(input, *size):
+def expand(input, *size) -> Array:
     """As broadcast_to; -1 keeps a dimension's size."""
     size = sizes(size)
     old = (-1,) * (len(size) - input.ndim) + tuple(input.shape)
@@ -111,7 +111,7 @@ def _fold(g, shape, repeats):
     return reshape(reshape(g, pairs).sum(axis=tuple(range(0, len(pairs), 2))), shape)
 
 
-def repeat(input, *repeats):
+def repeat(input, *repeats) -> Array:
     """Copies of the tensor along each dimension (NumPy's tile)."""
     repeats = sizes(repeats)
     if len(repeats) < input.ndim:
@@ -119,13 +119,13 @@ def repeat(input, *repeats):
     return _repeat(input, repeats)
 
 
-def tile(input, *dims):
+def tile(input, *dims) -> Array:
     """As repeat, with 1 filled in for missing leading dimensions."""
     dims = sizes(dims)
     return _repeat(input, (1,) * (input.ndim - len(dims)) + tuple(dims))
 
 
-def narrow(input, dim, start, length):
+def narrow(input, dim, start, length) -> Array:
     """The part from `start` of the given length along `dim`, a view."""
     if not input.ndim:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
@@ -154,7 +154,7 @@ def _join(n):
     return op(*map(part_of, range(n)), promote=promotion.common)(cat)
 
 
-def cat(tensors, dim=0):
+def cat(tensors, dim=0) -> Array:
     """Join tensors along an existing dimension."""
     tensors = tuple(tensors)
     if not tensors:
@@ -167,7 +167,7 @@ def cat(tensors, dim=0):
     return _join(len(tensors))(*tensors, dim, bounds)
 
 
-def stack(tensors, dim=0):
+def stack(tensors, dim=0) -> Array:
     """Join tensors of one shape along a new dimension."""
     tensors = tuple(tensors)
     shapes = [tuple(x.shape) for x in tensors]
@@ -177,7 +177,7 @@ def stack(tensors, dim=0):
     return cat([unsqueeze(x, dim) for x in tensors], dim)
 
 
-def split(tensor, split_size_or_sections, dim=0):
+def split(tensor, split_size_or_sections, dim=0) -> tuple:
     """Views of consecutive parts: of a given size, or of the sizes in a list."""
     n, sections = _size_at("split", tensor, dim), split_size_or_sections
     if isinstance(sections, int):
@@ -197,14 +197,14 @@ def _size_at(name, input, dim):
     return input.shape[at_dim(dim, input.ndim)]
 
 
-def chunk(input, chunks, dim=0):
+def chunk(input, chunks, dim=0) -> tuple:
     """Split into at most `chunks` views of equal size (the last may be smaller)."""
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     return split(input, max(1, -(-_size_at("chunk", input, dim) // chunks)), dim)
 
 
-def unbind(input, dim=0):
+def unbind(input, dim=0) -> tuple:
     """The slices along `dim`, as a tuple of views."""
     before = (slice(None),) * at_dim(dim, input.ndim)
     return tuple(input[(*before, i)] for i in range(input.shape[dim]))
@@ -215,7 +215,7 @@ def _flip(input, dims):
     return np.flip(input, dims).copy()
 
 
-def flip(input, *dims):
+def flip(input, *dims) -> Array:
     """Reverse the order along the given dimensions (a copy)."""
     dims = tuple(at_dim(d, input.ndim) for d in sizes(dims))
     return _flip(input, dims if input.ndim else ())

@@ -5,7 +5,7 @@ import numpy as np
 from .. import devices
 from ..devices import CPU, CUDA
 from ..kernels import backend
-from .op import op
+from .op import Array, op
 
 
 @op(lambda g: g)
@@ -22,7 +22,7 @@ def move(input, device):
     return devices.move(input, device)
 
 
-def along(x, chain):
+def along(x, chain) -> Array:
     """x after each of the (operation, options) in the chain: a view of it, and its gradient's."""
     for operation, options in chain:
         x = operation(x, *options)

@@ -64,7 +64,8 @@ def python(request, tmp_path_factory):
 def lines_in_error(checker, python, folder):
     """line -> message, of what a checker has to say about folder/script.py."""
     if checker == "mypy":
-        options = ("--strict", "--no-incremental", "--config-file=", "--output=json")
+        options = ["--strict", "--no-incremental", "--config-file=", "--output=json"]
+        options += ["--no-error-summary"]
         found = run(
             sys.executable, "-m", "mypy", *options, "--python-executable", python, "script.py",
             cwd=folder, codes=(0, 1),
