@@ -64,7 +64,8 @@ class Tensor(ArrayHolder):
         """A Tensor from an array we made: no checks. Numbers, as NumPy reduces to, become 0-d."""
         t = _new(Tensor)
         t.array = array if type(array) is np.ndarray else settled(array)
-        t._grad, t.node, t.version, t.view_of = None, node, [0], None
+        t._grad = t.view_of = None
+        t.node, t.version = node, [0]
         return t
 
     @staticmethod
@@ -516,7 +517,8 @@ def apply(operation: Op, args: tuple) -> Tensor:
         return apply(operation, (*together, *options))
     result = _new(Tensor)  # Tensor.wrap, without the call
     result.array = out if type(out) is np.ndarray else settled(out)
-    result._grad, result.node, result.version, result.view_of = None, None, [0], None
+    result._grad = result.node = result.view_of = None
+    result.version = [0]
     if needed and operation.differentiable and is_grad_enabled() and result.is_floating_point():
         _record(operation, inputs, options, arrays, parents, result)
         if tape is not None:

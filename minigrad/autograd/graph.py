@@ -44,8 +44,10 @@ class Node:
     )  # fmt: skip
 
     def __init__(self, op, parents, values, stamps, out):
-        self.op, self.parents, self.values, self.stamps = op, parents, values, stamps
-        self.shape, self.dtype, self.birth, self.owner = out.shape, out.dtype, _birth(), None
+        self.op, self.parents = op, parents
+        self.values, self.stamps = values, stamps
+        self.shape, self.dtype = out.shape, out.dtype
+        self.birth, self.owner = _birth(), None
 
     @classmethod
     def leaf(cls, tensor: Any) -> Node:
@@ -132,7 +134,11 @@ def walk(roots, retain, lift=None, targets=None):
         values = node.read() if node.stamps or node.values is None else node.values
         if lift is not None:
             values = _lifted(values, node, lift)
-        for parent, d in zip(parents, run(node.op.gradients, g, values, parents), strict=True):
+        if tape is None:
+            gradients = node.op.gradients(g, values, parents)
+        else:
+            gradients = tape.run(node.op.gradients, g, values, parents)
+        for parent, d in zip(parents, gradients, strict=True):
             if d is None:
                 continue
             fresh = lift is None and d is not g and _owns_memory(d)
