@@ -70,13 +70,16 @@ def lines_in_error(checker, python, folder):
             sys.executable, "-m", "mypy", *options, "--python-executable", python, "script.py",
             cwd=folder, codes=(0, 1),
         )  # fmt: skip
-        return {error["line"]: error["message"] for error in map(json.loads, found.splitlines())}
+        errors = [json.loads(line) for line in found.splitlines() if line]
+        return {error["line"]: error["message"] for error in errors}
     found = run(
         sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", python, "script.py",
         cwd=folder, codes=(0, 1),
     )  # fmt: skip
-    errors = json.loads(found)["generalDiagnostics"]
-    return {error["range"]["start"]["line"] + 1: error["message"] for error in errors}
+    return {
+        error["range"]["start"]["line"] + 1: error["message"]
+        for error in json.loads(found)["generalDiagnostics"]
+    }
 
 
 @pytest.mark.slow
