@@ -4,6 +4,7 @@ whose kernels are the CPU's, or =compiled: there the CUDA kernels, compiled, are
 "cuda" is then the default device, so that tests need not name it, and `numpy()` copies to the CPU.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -117,6 +118,12 @@ def pytest_collection_modifyitems(items):
         why = CPU_ONLY.get(file) or CPU_ONLY.get(f"{file}::{name}")
         if why:
             item.add_marker(pytest.mark.skip(reason=f"on the CPU only: {why}"))
+
+
+def pytest_collection_finish():
+    """11,000 tests stay where they are: going through them, a gc.collect() takes 0.3 s."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure():
