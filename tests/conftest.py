@@ -82,14 +82,11 @@ _running = ExitStack()
 
 
 def pytest_xdist_auto_num_workers(config):
-    """A process for each core where whole folders are run; else what is asked for is here sooner.
-
-    So are a look at what fails, by -x, -k or --lf, and a debugger.
-    """
+    """A process for each core where whole folders are run; files and choices are here sooner."""
     option = config.option
-    looking = option.maxfail or option.keyword or option.lf or option.usepdb
-    files = [name for name in config.args if not Path(name.partition("::")[0]).is_dir()]
-    return 0 if looking or files or option.collectonly else None
+    chosen = option.keyword or option.lf or option.usepdb or option.collectonly
+    folders = all(Path(argument).is_dir() for argument in config.args)
+    return None if folders and not chosen else 0
 
 
 def pytest_configure():
