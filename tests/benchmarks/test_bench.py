@@ -18,7 +18,14 @@ SMALL = [Loss("cross_entropy", (8, 3)), *(Loss(n, (64,)) for n in rivals.FUNCTIO
 # --- rivals and their check ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [n for n in rivals.STEP_RIVALS if n != "torch.compile"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.torch if name == "PyTorch eager" else ())
+        for name in rivals.STEP_RIVALS
+        if name != "torch.compile"
+    ],
+)
 @pytest.mark.parametrize("cell", [*SMALL, SMALL[0]._replace(backward=False), Step(4, 3, 5, 2)])
 def test_rivals_agree_with_float64(cell, name):
     """torch.compile, half a minute in its first cell, is checked whenever it is measured."""
@@ -55,6 +62,7 @@ def test_the_check_notices(cell):
             rivals.check("who", bad, cell)
 
 
+@pytest.mark.torch
 def test_the_truth_is_pytorch_in_float64():
     torch = pytest.importorskip("torch", reason="compares with PyTorch live")
     for cell in SMALL:
@@ -144,6 +152,7 @@ def test_the_roofline_moves_every_element():
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are bound on Linux only")
+@pytest.mark.torch
 def test_held_to_one_thread():
     allowed, threads = os.sched_getaffinity(0), numba.get_num_threads()
     with measure.held_to(1):

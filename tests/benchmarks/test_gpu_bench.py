@@ -189,6 +189,7 @@ def test_compute_sanitizer(code, word, monkeypatch, tmp_path):
 # --- rivals -------------------------------------------------------------------------------------
 
 
+@pytest.mark.torch
 def test_rivals(kernels, monkeypatch):
     torch = pytest.importorskip("torch", reason="times PyTorch")
     monkeypatch.setattr(rivals, "missing", lambda name: None)

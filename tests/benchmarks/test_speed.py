@@ -2,18 +2,21 @@
 
 Neither waiting for a busy machine's cores nor its slowness counts: with load 7 on two cores ratios
 agreed to a tenth from run to run, those to plain Python to a half. Each bound leaves a factor of
-1.8 or more to what they showed, and the best of all rounds decides.
+1.8 or more to what they showed, and the best of all rounds decides. What measures runs alone:
+`pytest -m slow tests/benchmarks/test_speed.py`.
 """
 
 import numba
 import pytest
 
-from helpers.speed import assert_lead
+from helpers.speed import alone, assert_lead
 from minigrad.benchmarks import measure, rivals
 from minigrad.benchmarks.rivals import Loss, Step
 
 if numba.config.DISABLE_JIT:
     pytest.skip("NUMBA_DISABLE_JIT is set: nothing is compiled", allow_module_level=True)
+
+pytestmark = [pytest.mark.slow, alone]
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,12 @@
 """Leads in processor time, by the best of alternating rounds in one run."""
 
+import os
 import time
 
 import pytest
 
 ROUNDS = 40
+alone = pytest.mark.skipif("PYTEST_XDIST_WORKER" in os.environ, reason="it measures: run it alone")
 
 
 def processor_seconds(run, calls):

@@ -212,10 +212,11 @@ MSE = """if True:
     print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))"""
 
 
-def test_eight_processes_start_on_an_empty_cache(tmp_path):
+@pytest.mark.parametrize("pairs", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_processes_start_together_on_an_empty_cache(pairs, tmp_path):
     """Half of them build for one signature, half for another, of the same function."""
     where = {"NUMBA_CACHE_DIR": str(tmp_path)}
-    kinds = ["total", "each"] * 4
+    kinds = ["total", "each"] * pairs
     processes = [start(MSE, kind, **where) for kind in kinds]
     outputs = [finish(process)[0].split() for process in processes]
     assert ["0", "1"] in outputs  # hits, misses

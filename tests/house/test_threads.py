@@ -18,7 +18,6 @@ from helpers.threads import THREADS, together
 from minigrad.kernels import compiling, cpu
 
 F = mg.nn.functional
-CALLS = 1000
 SMALL, LARGE = (7, 1000), (cpu.PARALLEL, 40_001)
 NO_LAYER = 77  # exit status of a child whose threading layer is missing
 
@@ -51,7 +50,7 @@ def bits(loss, x, target, upstream):
     return out.detach().numpy().tobytes(), x.grad.numpy().tobytes()
 
 
-def hammer():
+def hammer(rounds):
     """What the child does: every call must give the bits of the serial build."""
     try:
         compiling.start_threads()  # loads the library, unless the environment says how threads wait
@@ -73,7 +72,7 @@ def hammer():
     def calls(k):
         order = np.random.default_rng(k)
         wrong = 0
-        for i in range(CALLS):
+        for i in range(rounds):
             group = (large if i % 10 == 0 else small)[order.integers(2)]
             for kind in order.permutation(len(group)):
                 wrong += bits(*group[kind]) != expected[id(group[kind])]
@@ -83,12 +82,13 @@ def hammer():
 
 
 @pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
-def test_losses_give_serial_bits(layer):
+@pytest.mark.parametrize("rounds", [100, pytest.param(1000, marks=pytest.mark.slow)])
+def test_losses_give_serial_bits(rounds, layer):
     where = {"NUMBA_THREADING_LAYER": layer, "PYTHONPATH": str(Path(__file__).parent)}
     libraries = Path(sys.prefix, "lib"), os.environ.get("LD_LIBRARY_PATH", "")  # pip's libtbb
     where["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, libraries))
     child = subprocess.run(
-        [sys.executable, "-c", "import test_threads; test_threads.hammer()"],
+        [sys.executable, "-c", f"import test_threads; test_threads.hammer({rounds})"],
         env=os.environ | where,
         cwd=TESTS,  # where it finds the helpers
         capture_output=True,

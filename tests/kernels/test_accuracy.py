@@ -143,21 +143,25 @@ def test_equal_logits(classes):
         assert ulps(got[1], slopes * 1.5).max() <= 10
 
 
-MANY = 75_000_000
+many = pytest.mark.parametrize(
+    "many", [7_500_000, pytest.param(75_000_000, marks=pytest.mark.slow)]
+)
 
 
+@many
 @pytest.mark.parametrize("difference", [0.1, 3.0])
-def test_75_million_elements(difference):
-    x = np.full(MANY, np.float32(difference))
-    total, _, _ = cpu.run_pointwise(KERNELS["mse"], x, np.zeros(MANY, np.float32))
-    want = np.float64(np.float32(difference)) ** 2 * MANY
+def test_many_elements(difference, many):
+    x = np.full(many, np.float32(difference))
+    total, _, _ = cpu.run_pointwise(KERNELS["mse"], x, np.zeros(many, np.float32))
+    want = np.float64(np.float32(difference)) ** 2 * many
     assert ulps(np.float32(total), want) <= LOSS_ULP
-    mean = mg.nn.functional.mse_loss(mg.from_numpy(x), mg.from_numpy(np.zeros(MANY, np.float32)))
-    assert ulps(mean.numpy(), want / MANY) <= LOSS_ULP
+    mean = mg.nn.functional.mse_loss(mg.from_numpy(x), mg.from_numpy(np.zeros(many, np.float32)))
+    assert ulps(mean.numpy(), want / many) <= LOSS_ULP
 
 
-def test_75_million_logits():
-    x = np.zeros((MANY // 3, 3), np.float32)
+@many
+def test_many_logits(many):
+    x = np.zeros((many // 3, 3), np.float32)
     x[:, 0] = 0.7
     y = mg.from_numpy(np.full(len(x), 1, np.int8))
     e = np.exp(np.float64(np.float32(0.7)))

@@ -186,7 +186,7 @@ def test_no_grad_computes_no_slopes(loss, monkeypatch):
     assert all(slopes is None for _, _, slopes in results)
 
 
-@pytest.mark.parametrize("reduction", ["none", "mean"])
+@pytest.mark.parametrize("reduction", [pytest.param("none", marks=pytest.mark.slow), "mean"])
 @pytest.mark.parametrize("loss", parity.LOSSES)
 def test_no_grad_allocates_no_gradient(loss, reduction):
     """A million elements under no_grad: beside the values, below a twentieth of their memory."""

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from helpers.speed import assert_lead
+from helpers.speed import alone, assert_lead
 from minigrad import cli, scalar
 from minigrad.scalar import Value, draw, nn, value
 from minigrad.scalar.operations import OPERATIONS
@@ -229,7 +229,10 @@ def test_operations_agree_with_pytorch(name):
             found = [y.data, *(v.grad for v in ours)]
             expected = [t.item(), *(v.grad.item() for v in theirs)]
             np.testing.assert_allclose(found, expected, 1e-14, 0, err_msg=f"{name} of {numbers}")
-            if name in EXACT:
+            if name == "sqrt":  # PyTorch's is MKL's: on an Intel processor one in 120 is an ulp off
+                with np.errstate(invalid="ignore"):
+                    np.testing.assert_array_equal(y.data, np.sqrt(a))
+            elif name in EXACT:
                 np.testing.assert_array_equal(y.data, t.item())  # -0.0 is 0.0
 
 
@@ -571,6 +574,8 @@ def test_the_sweep_is_kept_on_disk(tmp_path):
         assert run.stdout.strip() == expected, run
 
 
+@pytest.mark.slow
+@alone
 def test_speed_beside_micrograd():
     """A sample through MLP(2, [16, 16, 1]) and back, in processor time: 5.6 times as fast was
     measured with load 2 on two cores."""
