@@ -127,12 +127,12 @@ def backward(code, reached, left, right, data, grad, base, starts, seeds):
         if reached[i] and code[i] != LEAF:
             reached[i] = 0
             waiting -= 1
-            sides = 2 if code[i] > UNARY else 1
+            g, sides = grad[i], 2 if code[i] > UNARY else 1
             a = left[i] - base
             b = right[i] - base if sides == 2 else a
             by_a, by_b = slopes(code[i], data[a], data[b], data[i])
             for side in range(sides):
-                operand, share = (b, by_b * grad[i]) if side else (a, by_a * grad[i])
+                operand, share = (b, by_b * g) if side else (a, by_a * g)
                 if reached[operand]:
                     grad[operand] += share
                     continue

@@ -69,15 +69,9 @@ class Program:
         for e in [result, *(e for node in nodes for e in _operands(node, sums))]:
             if e.number is not None:  # a leaf that nobody else sees
                 leaves.setdefault(e, e)
-        level: dict[Expression, int] = {}
-        for node in nodes:
-            level[node] = 1 + max((level.get(e, 0) for e in _operands(node, sums)), default=0)
-        # What does not wait for each other, and is of one kind, side by side
-        nodes.sort(key=lambda node: (level[node], replay.CODES.get(node.name, replay.DOT)))
         slots = {e: slot for slot, e in enumerate([*inputs, *leaves.values(), *nodes])}
         self.slots = len(slots)
-        numbers = ((x, e.number or 0.0) for x, e in leaves.items())
-        self.leaves = [x if isinstance(x, Value) else Value(number) for x, number in numbers]
+        self.leaves = [x if isinstance(x, Value) else Value(x.number) for x in leaves]
         rows: list[tuple[int, ...]] = []
         pairs: list[tuple[int, int]] = []
         for node in nodes:
@@ -93,20 +87,12 @@ class Program:
                     self.slots += 1
             rows.append((replay.CODES[node.name], first, len(pairs), *operands, 0, 0)[:6])
         cells = [leaf.cell() for leaf in self.leaves]  # theirs as long as `self.leaves` has them
-        columns = [
-            np.reshape(part, (-1, width)).T.ravel() for part, width in ((rows, 6), (pairs, 2))
-        ]
-        self.table = table = np.hstack([[0] * replay.HEAD, cells, *columns]).astype(np.uint32)
-        table[replay.INPUTS], table[replay.LEAVES], table[replay.NODES] = (
-            len(inputs),
-            len(leaves),
-            len(rows),
-        )
-        table[replay.PAIRS], table[replay.SLOTS], table[replay.RESULT] = (
-            len(pairs),
-            self.slots,
-            slots[result],
-        )
+        head = replay.Head(
+            inputs=len(inputs), leaves=len(leaves), nodes=len(rows), pairs=len(pairs),
+            slots=self.slots, result=slots[result],
+        )  # fmt: skip
+        columns = [column for part in (rows, pairs) for column in zip(*part, strict=True)]
+        self.table = np.hstack([head, cells, *columns]).astype(np.uint32)
         self.inputs = len(inputs)
         self.alone = cpu.build(replay.replay_one, replay.instructions, np.dtype("float64"), False)
 
@@ -128,9 +114,8 @@ class Program:
         for row, column in zip(samples, columns, strict=False):
             row[:] = column
         if n:
-            loop = cpu.choose(
-                replay.replay_many, replay.instructions, samples.dtype, n * self.slots
-            )
+            work = n * self.slots
+            loop = cpu.choose(replay.replay_many, replay.instructions, samples.dtype, work)
             with CELLS.lock:
                 loop(self.table, CELLS.both, samples)
         return samples[-1]

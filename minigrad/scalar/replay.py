@@ -23,9 +23,9 @@ BLOCKS = 64  # parts of an array of samples, whose gradients are added in order
 DOT, LINEAR = 0, ("add", "sub", "mul", "neg")  # operations that "dot" has taken in
 CODES = {name: code for code, name in enumerate((n for n in OPERATIONS if n not in LINEAR), 1)}
 ONE = np.uint32(1)
-# A table begins with these counts; here is where each of them stands.
-INPUTS, LEAVES, NODES, PAIRS, SLOTS, RESULT = range(6)
-HEAD = np.uint32(6)
+# A table begins with these counts.
+Head = namedtuple("Head", "inputs leaves nodes pairs slots result")
+HEAD = np.uint32(len(Head._fields))
 # After it, columns. Of leaves: their cells. Of instructions: code; the range first ... last - 1 of
 # their pairs; the slots of their operands, of which "dot" has none. Of pairs: two factors, or an
 # operand and the slope by it.
@@ -33,14 +33,18 @@ Columns = namedtuple("Columns", "cell code first last a b c factor other")
 prange = point = None  # bound by kernels/compiling.py; `point` is `instruction`, see there
 
 
+def head(table):
+    """The counts at the beginning of a table."""
+    return Head(table[0], table[1], table[2], table[3], table[4], table[5])
+
+
 def columns(table):
     """Where the columns of a table begin."""
-    code, n = HEAD + table[LEAVES], table[NODES]
-    a = code + n + n + n
-    factor = a + n + n + n
-    return Columns(
-        HEAD, code, code + n, code + n + n, a, a + n, a + n + n, factor, factor + table[PAIRS]
-    )
+    counts = head(table)
+    n, code = counts.nodes, HEAD + counts.leaves
+    a, factor = code + n + n + n, code + n + n + n + n + n + n
+    other = factor + counts.pairs
+    return Columns(HEAD, code, code + n, code + n + n, a, a + n, a + n + n, factor, other)
 
 
 def replay_many(table, cells, samples):
@@ -48,13 +52,13 @@ def replay_many(table, cells, samples):
 
     cells: CELLS.both; gradients are added.
     """
-    inputs, leaves = table[INPUTS], table[LEAVES]
+    inputs, leaves, _, _, places, result = head(table)  # no tuple: threads get numbers and arrays
     n = samples.shape[1]
     chunks = (n + LANES - 1) // LANES
     blocks = min(chunks, BLOCKS)
     parts = np.empty((blocks, leaves))
     for block in prange(blocks):
-        slots = np.empty((2, table[SLOTS], LANES))
+        slots = np.empty((2, places, LANES))
         begin(table, cells, slots, LANES)
         for chunk in range(chunks * block // blocks, chunks * (block + 1) // blocks):
             first = chunk * LANES
@@ -62,10 +66,10 @@ def replay_many(table, cells, samples):
             for i in range(inputs):
                 for s in range(LANES):  # lanes without a sample repeat the last one
                     slots[0, i, s] = samples[i, first + min(s, count - 1)]
-            forward(table, slots[0], LANES)
+            forward(table, slots, LANES)
             for s in range(count):
-                samples[inputs, first + s] = slots[0, table[RESULT], s]
-            backward(table, slots[0], slots[1], count, LANES)
+                samples[inputs, first + s] = slots[0, result, s]
+            backward(table, slots, count, LANES)
         for i in range(leaves):
             parts[block, i] = 0.0
             for s in range(LANES):
@@ -77,27 +81,32 @@ def replay_many(table, cells, samples):
 
 def replay_one(table, cells, slots):
     """For one sample, in `slots` (2, n, 1): values, which begin with the inputs, and gradients."""
+    counts = head(table)
     begin(table, cells, slots, 1)
-    forward(table, slots[0], 1)
-    backward(table, slots[0], slots[1], 1, 1)
-    for i in range(table[LEAVES]):
-        cells[1, table[HEAD + i]] += slots[1, table[INPUTS] + i, 0]
-    return slots[0, table[RESULT], 0]
+    forward(table, slots, 1)
+    backward(table, slots, 1, 1)
+    for i in range(counts.leaves):
+        cells[1, table[HEAD + i]] += slots[1, counts.inputs + i, 0]
+    return slots[0, counts.result, 0]
 
 
 def begin(table, cells, slots, lanes):
     """The leaves get their values from the cells; they and the inputs have no gradient yet."""
-    inputs, leaves = table[INPUTS], table[LEAVES]
+    inputs, leaves = head(table).inputs, head(table).leaves
     slots[1, : inputs + leaves] = 0.0
     for i in range(leaves):
         for s in range(lanes):
             slots[0, inputs + i, s] = cells[0, table[HEAD + i]]
 
 
-def forward(table, v, lanes):
-    """Every instruction in turn, on the values (n, lanes)."""
-    at, out = columns(table), table[INPUTS] + table[LEAVES]
-    for k in range(table[NODES]):
+def forward(table, slots, lanes):
+    """Every instruction in turn, on the values `slots[0]`.
+
+    Not given as a view: that v and g of `backward` are one block of memory saves a tenth.
+    """
+    counts, at = head(table), columns(table)
+    out, v = counts.inputs + counts.leaves, slots[0]
+    for k in range(counts.nodes):
         code, first = table[at.code + k], table[at.first + k]
         if code == DOT:
             dot(table, at, first, table[at.last + k], v, out + k, lanes)
@@ -122,12 +131,14 @@ def dot(table, at, first, last, v, out, lanes):
         v[out, 0] = total
 
 
-def backward(table, v, g, count, lanes):
-    """Gradients g (n, lanes) of `count` samples, added to those that inputs and leaves have."""
-    at, out, k = columns(table), table[INPUTS] + table[LEAVES], table[NODES]
+def backward(table, slots, count, lanes):
+    """Gradients `slots[1]` of `count` samples, added to those that inputs and leaves have."""
+    counts, at = head(table), columns(table)
+    out, k = counts.inputs + counts.leaves, counts.nodes
+    v, g = slots[0], slots[1]
     g[out : out + k] = 0.0
     for s in range(count):
-        g[table[RESULT], s] += 1.0
+        g[counts.result, s] += 1.0
     while k:
         k -= ONE
         u = g[out + k, 0]
@@ -144,14 +155,14 @@ def backward(table, v, g, count, lanes):
                 g[q, s] += u * x
 
 
-HELPERS = (columns, begin, forward, dot, backward)
+HELPERS = (head, columns, begin, forward, dot, backward)
 
 
 def _instruction_source() -> str:
     """`instruction` from the table: values and slopes, in all lanes. Its beginning:
 
     def instruction(code, v, at_a, at_b, at_c, to, to_slope, lanes):
-        if code == 1:
+            if code == 1:
             for s in range(lanes):
                 a, b, c = v[at_a, s], v[at_b, s], v[at_c, s]
                 out = a / b

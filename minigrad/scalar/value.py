@@ -280,6 +280,7 @@ def record(name: str, out: float, *operands: Value | float) -> Value:
     """Write one operation down: the general way, also where a page ends."""
     while True:
         page = pages.current
+        numbers: list[Any]  # None in it: the page is full
         numbers = [x.slot_on(page) if isinstance(x, Value) else page.write(x) for x in operands]
         slot = None if None in numbers else next(page.slots, None)
         if slot is not None:
