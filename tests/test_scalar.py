@@ -1,13 +1,16 @@
 """Scalars: micrograd's tests, PyTorch's values and slopes, memory, threads, pictures, the demo."""
 
+import builtins
 import copy
 import gc
+import inspect
 import math
 import pickle
 import random
 import re
 import subprocess
 import sys
+import textwrap
 import threading
 import tracemalloc
 import weakref
@@ -20,7 +23,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import cli, scalar
-from minigrad.scalar import Value, draw, nn, pages
+from minigrad.scalar import Value, draw, nn, operations, pages, replay
 from minigrad.scalar.operations import OPERATIONS
 from minigrad.scalar.value import history
 
@@ -509,6 +512,24 @@ def test_a_value_of_an_old_graph_lives_on(small_pages):
     assert kept.grad == pytest.approx(1.1**20 + 3 * 0.9**20, rel=1e-12)
 
 
+def test_compiled_functions_use_results_of_older_pages(small_pages):
+    """Results with a history in common, and a number of it, whose page has long been full."""
+    w = Value(1.25)
+    x = w
+    for _ in range(12):
+        x = x * w - 1.5
+    y, z = x * x, (x / 2).tanh()
+
+    def function(a):
+        return a * x + y - z * w
+
+    expected = function(3.0)
+    expected.backward()
+    gradient, w.grad = w.grad, 0.0
+    assert scalar.compile(function)(3.0) == pytest.approx(expected.data, rel=1e-12)
+    assert w.grad == pytest.approx(gradient, rel=1e-12)
+
+
 def test_threads_share_parameters_and_pages(small_pages):
     """Four threads on one model, switching often, on pages so small that all of them begin some."""
     random.seed(1)
@@ -588,6 +609,36 @@ def test_speed_beside_micrograd():
         return lambda: model([number(0.5), number(-0.25)]).backward()
 
     assert_lead(*(runner(*pair) for pair in models), 3)
+
+
+# --- what is generated, and what others see -------------------------------------------------------
+
+
+def test_docstrings_show_what_is_generated(monkeypatch):
+    shown = {}
+    monkeypatch.setattr(
+        operations, "define", lambda name, source, scope: shown.update({name: source})
+    )
+    operations.on_floats.__wrapped__("sigmoid")
+    operations.on_library.__wrapped__("exp(a) if a < 0.0 else b")
+    examples = [
+        (operations.on_floats, shown["sigmoid"]),
+        (operations.on_library, shown["formula"]),
+        (pages._slopes_source, pages._SOURCE),
+        (replay._instruction_source, replay._SOURCE),
+    ]
+    for function, source in examples:
+        parts = map(textwrap.dedent, inspect.getdoc(function).split("\n\n"))
+        (example,) = (part for part in parts if part.startswith("def "))
+        assert source.startswith(example), example
+
+
+def test_public_names():
+    scope = {}
+    exec("from minigrad.scalar import *", scope)
+    assert not scope.keys() & vars(builtins).keys() - {"__builtins__", "__doc__"}
+    assert set(dir(scalar)) == scope.keys() - {"__builtins__"} | {"abs", "compile", "max", "min"}
+    assert all(getattr(scalar, name) for name in dir(scalar))
 
 
 # --- pictures -------------------------------------------------------------------------------------

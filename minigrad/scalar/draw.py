@@ -21,7 +21,9 @@ PASSES = 8  # over the columns, to and fro
 
 
 Point = tuple[int, int]  # box, column
-Joint = tuple[Point, Point]  # left, right
+Grid = list[list[Point]]  # columns
+Arrows = list[tuple[Point, Point]]  # left, right
+Places = dict[Point, float]
 
 
 class Box(NamedTuple):
@@ -84,13 +86,12 @@ def _tensor_boxes(root: Tensor) -> list[Box]:
         stack += fresh
     order = sorted(seen, key=lambda node: node.birth)
     positions = {node: position for position, node in enumerate(order)}
-    return [
-        Box(
-            ("leaf" if node.op is None else node.name().removesuffix("Backward0"), *_kind(node)),
-            tuple(positions[parent] for parent in node.parents if parent is not None),
-        )
-        for node in order
-    ]
+    boxes = []
+    for node in order:
+        name = "leaf" if node.op is None else node.name().removesuffix("Backward0")
+        parents = (positions[parent] for parent in node.parents if parent is not None)
+        boxes.append(Box((name, *_kind(node)), tuple(parents)))
+    return boxes
 
 
 def _kind(array: Any) -> tuple[str, str]:
@@ -117,42 +118,37 @@ def _columns(boxes: Sequence[Box]) -> list[int]:
     for i, box in enumerate(boxes):
         for parent in box.parents:
             readers[parent] = min(readers.get(parent, columns[i]), columns[i])
-    return [
-        c if box.parents else readers.get(i, 1) - 1
-        for i, (c, box) in enumerate(zip(columns, boxes, strict=True))
-    ]
+    return [c if boxes[i].parents else readers.get(i, 1) - 1 for i, c in enumerate(columns)]
 
 
-def _layout(boxes: Sequence[Box]) -> tuple[list[list[Point]], list[Joint], dict[Point, int]]:
+def _layout(boxes: Sequence[Box]) -> tuple[Grid, Arrows, dict[Point, int]]:
     """Columns of points; who is joined to whom, left to right; each one's height.
 
     A point in another column than its box's is a bend of the arrows that leave it.
     """
     columns = _columns(boxes)
     points = {(i, c): LINE * len(boxes[i].lines) + 8 for i, c in enumerate(columns)}
-    joined: dict[Joint, None] = {}
+    joined: dict[tuple[Point, Point], None] = {}
     for i, box in enumerate(boxes):
         for parent in box.parents:
             for c in range(columns[parent] + 1, columns[i]):
                 points[parent, c] = 0
                 joined[(parent, c - 1), (parent, c)] = None
             joined[(parent, columns[i] - 1), (i, columns[i])] = None
-    grid: list[list[Point]] = [[] for _ in range(1 + max(columns))]
+    grid: Grid = [[] for _ in range(1 + max(columns))]
     for point in points:
         grid[point[1]].append(point)
     return grid, list(joined), points
 
 
-def _heights(
-    grid: list[list[Point]], joined: list[Joint], points: dict[Point, int]
-) -> dict[Point, float]:
+def _heights(grid: Grid, joined: Arrows, points: dict[Point, int]) -> Places:
     """The middle of each point, top down: near its neighbours', and none on another."""
     before: dict[Point, list[Point]] = {point: [] for point in points}
     after: dict[Point, list[Point]] = {point: [] for point in points}
     for left, right in joined:
         before[right].append(left)
         after[left].append(right)
-    y: dict[Point, float] = {}
+    y: Places = {}
     for column in grid:
         _stack(column, y, dict.fromkeys(column, 0.0), points)
     for number in range(PASSES):
@@ -164,9 +160,7 @@ def _heights(
     return y
 
 
-def _stack(
-    column: list[Point], y: dict[Point, float], wish: dict[Point, float], points: dict[Point, int]
-) -> None:
+def _stack(column: list[Point], y: Places, wish: Places, points: dict[Point, int]) -> None:
     """Put a column's points where they wish to be, in this order, but GAP apart at least."""
     low = None
     for point in column:

@@ -39,13 +39,10 @@ OPERATIONS = {
     "sub": Operation("a - b", ("1.0", "-1.0")),
     "mul": Operation("a * b", ("b", "a")),
     "div": Operation("a / b", ("1.0 / b", "-out / b")),
-    "pow": Operation(
-        "pow(a, b)",
-        (
-            "b * pow(a, b - 1.0) if b != 0.0 else 0.0",
-            "out * log(a) if a != 0.0 else 0.0 if b >= 0.0 else out * log(a)",
-        ),
-    ),
+    "pow": Operation("pow(a, b)", (
+        "b * pow(a, b - 1.0) if b != 0.0 else 0.0",
+        "out * log(a) if a != 0.0 else 0.0 if b >= 0.0 else out * log(a)",
+    )),
     "neg": Operation("-a", ("-1.0",)),
     "abs": Operation("abs(a)", ("1.0 if a > 0.0 else -1.0 if a < 0.0 else 0.0",)),
     "relu": Operation("0.0 if a <= 0.0 else a", ("0.0 if a <= 0.0 else 1.0",)),
@@ -76,7 +73,7 @@ OPERATIONS = {
     "ge": Operation("a >= b"),
     "eq": Operation("a == b"),
     "ne": Operation("a != b"),
-}
+}  # fmt: skip
 
 TRUTHS = {name for name, operation in OPERATIONS.items() if not operation.slopes}
 FUNCTIONS = [name for name, row in OPERATIONS.items() if row.operands == 1 and name != "neg"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -66,12 +67,13 @@ class Program:
     def __init__(self, trace: ValueTrace, inputs: list[Expression], result: Expression):
         nodes, sums = _instructions(result)
         leaves = trace.leaves
-        for e in [result, *(e for node in nodes for e in _operands(node, sums))]:
+        used = [pair for node in nodes for pair in sums.get(node, [node.operands])]
+        for e in (result, *chain(*used)):
             if e.number is not None:  # a leaf that nobody else sees
                 leaves.setdefault(e, e)
         slots = {e: slot for slot, e in enumerate([*inputs, *leaves.values(), *nodes])}
         self.slots = len(slots)
-        self.leaves = [x if isinstance(x, Value) else Value(x.number) for x in leaves]
+        self.leaves = [x if isinstance(x, Value) else Value(x.number) for x in leaves]  # type: ignore
         rows: list[tuple[int, ...]] = []
         pairs: list[tuple[int, int]] = []
         for node in nodes:
@@ -102,7 +104,7 @@ class Program:
         return slots, memoryview(slots.reshape(-1))
 
     def one(self, sample: Sequence[float]) -> float:
-        """Replay for one sample, a sequence of numbers."""
+        """Replay for one sample, a number for each input."""
         slots, _ = self.room()
         slots[0, : self.inputs, 0] = sample
         with CELLS.lock:
@@ -119,10 +121,6 @@ class Program:
             with CELLS.lock:
                 loop(self.table, CELLS.both, samples)
         return samples[-1]
-
-
-def _operands(node: Expression, sums: Sums) -> Iterable[Expression]:
-    return [e for pair in sums[node] for e in pair] if node in sums else node.operands
 
 
 def _instructions(result: Expression) -> tuple[list[Expression], Sums]:

@@ -190,7 +190,7 @@ class Value:
             self._cell = CELLS.take(self, self._data, self._grad)
         return self._cell
 
-    def slot_on(self, page: Page) -> int | None:
+    def _slot_on(self, page: Page) -> int | None:
         """The number of the slot that stands for this Value there; None if the page is full.
 
         A Value made on another thread may be on a later page: then this one is full as well.
@@ -281,7 +281,7 @@ def record(name: str, out: float, *operands: Value | float) -> Value:
     while True:
         page = pages.current
         numbers: list[Any]  # None in it: the page is full
-        numbers = [x.slot_on(page) if isinstance(x, Value) else page.write(x) for x in operands]
+        numbers = [x._slot_on(page) if isinstance(x, Value) else page.write(x) for x in operands]
         slot = None if None in numbers else next(page.slots, None)
         if slot is not None:
             i = slot - page.base
@@ -314,7 +314,7 @@ def weighted_sums(
         page = pages.current
         numbers: list[Any] = [term._slot for term in terms]
         if min(numbers) < page.base:
-            numbers = [term.slot_on(page) for term in terms]
+            numbers = [term._slot_on(page) for term in terms]
         # `work` neighbours, taken in one step; None if the page is full, or was for an operand
         last = next(islice(page.slots, work - 1, work), None)
         if last is not None:
