@@ -108,7 +108,7 @@ def turn(full: Page) -> None:
             current = Page(full.base + len(full.code))
 
 
-# --- compiled loops over a page ---------------------------------------------------------------
+# --- compiled loops over a page -------------------------------------------------------------------
 
 
 def backward(code, reached, left, right, data, grad, base, starts, seeds):

@@ -112,7 +112,8 @@ def forward(table, slots, lanes):
             dot(table, at, first, table[at.last + k], v, out + k, lanes)
         else:
             a, b, c = table[at.a + k], table[at.b + k], table[at.c + k]
-            point(code, v, a, b, c, out + k, table[at.other + first], lanes)
+            to_slope = table[at.other + first]  # a comparison has none: that of the next `where`
+            point(code, v, a, b, c, out + k, to_slope, lanes)
 
 
 def dot(table, at, first, last, v, out, lanes):
@@ -162,7 +163,7 @@ def _instruction_source() -> str:
     """`instruction` from the table: values and slopes, in all lanes. Its beginning:
 
     def instruction(code, v, at_a, at_b, at_c, to, to_slope, lanes):
-            if code == 1:
+        if code == 1:
             for s in range(lanes):
                 a, b, c = v[at_a, s], v[at_b, s], v[at_c, s]
                 out = a / b
