@@ -113,9 +113,16 @@ def specialise(loop, rule, dtype, parallel=False, classes=None):
     return keep_on_disk(njit(parallel=parallel, **OPTIONS)(function))
 
 
-def kernel(function):
-    """`function` compiled, from the disk cache where possible; its name must tell what is in it."""
-    return keep_on_disk(njit(error_model="numpy")(function))
+def kernel(function, **helpers):
+    """`function` compiled, from the disk cache where possible; its name must tell what is in it.
+
+    helpers: functions that it calls, by the names it calls them by, compiled into it.
+    """
+    options = {"error_model": "numpy"}
+    inlined = {name: njit(forceinline=True, **options)(f) for name, f in helpers.items()}
+    bound = types.FunctionType(function.__code__, function.__globals__ | inlined)
+    bound.__module__, bound.__qualname__ = function.__module__, function.__qualname__
+    return keep_on_disk(njit(**options)(bound))
 
 
 # --- threads and forks --------------------------------------------------------------------------

@@ -385,9 +385,9 @@ def build(loop, rule, dtype, threads, *classes):
     return _compiling().specialise(loop, rule, dtype, False, *classes)
 
 
-def kernel(function):
+def kernel(function, **helpers):
     """A function of its own compiled as it is; see compiling.kernel."""
-    return _compiling().kernel(function)
+    return _compiling().kernel(function, **helpers)
 
 
 def _compiling():

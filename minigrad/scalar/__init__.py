@@ -1,23 +1,17 @@
 """Scalars that know their gradients, with micrograd's interface."""
 
 from . import nn
-from .compiled import compile
 from .draw import draw
-from .functions import (
-    abs,
-    clamp,
-    cos,
-    exp,
-    log,
-    log1p,
-    max,
-    min,
-    relu,
-    sigmoid,
-    sin,
-    softplus,
-    sqrt,
-    tanh,
-    where,
-)  # fmt: skip
+from .functions import *
+from .program import compile as compile
 from .value import Value
+
+__all__ = [
+    "Value", "clamp", "cos", "draw", "exp", "log", "log1p", "nn", "relu", "sigmoid", "sin",
+    "softplus", "sqrt", "tanh", "where",
+]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    """The public names: also those that a star import must not put in the place of Python's."""
+    return sorted([*__all__, "abs", "compile", "max", "min"])

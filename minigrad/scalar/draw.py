@@ -10,14 +10,20 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..tensor import Tensor
-from .value import Value, history
+from .value import Step, Value, history
 
 SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
 LINE, LETTER, GAP, BETWEEN = 16, 7.3, 14, 46  # pixels: line, letter, between boxes, between columns
-SWEEPS = 8  # over the columns, to and fro
+PASSES = 8  # over the columns, to and fro
+
+
+Point = tuple[int, int]  # box, column
+Grid = list[list[Point]]  # columns
+Arrows = list[tuple[Point, Point]]  # left, right
+Places = dict[Point, float]
 
 
 class Box(NamedTuple):
@@ -61,7 +67,7 @@ def draw(root: Value | Tensor) -> Drawing:
     raise TypeError(f"root: expected a Value or a Tensor, got {type(root).__name__}")
 
 
-def _scalar_box(step) -> Box:
+def _scalar_box(step: Step) -> Box:
     lines = [SIGNS.get(step.operation, step.operation)] if step.operation else []
     lines.append(f"data {step.data:.6g}")
     if step.grad is not None:
@@ -80,16 +86,15 @@ def _tensor_boxes(root: Tensor) -> list[Box]:
         stack += fresh
     order = sorted(seen, key=lambda node: node.birth)
     positions = {node: position for position, node in enumerate(order)}
-    return [
-        Box(
-            ("leaf" if node.op is None else node.name().removesuffix("Backward0"), *_kind(node)),
-            tuple(positions[parent] for parent in node.parents if parent is not None),
-        )
-        for node in order
-    ]
+    boxes = []
+    for node in order:
+        name = "leaf" if node.op is None else node.name().removesuffix("Backward0")
+        parents = (positions[parent] for parent in node.parents if parent is not None)
+        boxes.append(Box((name, *_kind(node)), tuple(parents)))
+    return boxes
 
 
-def _kind(array) -> tuple[str, str]:
+def _kind(array: Any) -> tuple[str, str]:
     return str(tuple(array.shape)), str(array.dtype).removeprefix("minigrad.")
 
 
@@ -113,52 +118,49 @@ def _columns(boxes: Sequence[Box]) -> list[int]:
     for i, box in enumerate(boxes):
         for parent in box.parents:
             readers[parent] = min(readers.get(parent, columns[i]), columns[i])
-    return [
-        c if box.parents else readers.get(i, 1) - 1
-        for i, (c, box) in enumerate(zip(columns, boxes, strict=True))
-    ]
+    return [c if boxes[i].parents else readers.get(i, 1) - 1 for i, c in enumerate(columns)]
 
 
-def _layout(boxes: Sequence[Box]):
-    """Columns of points, (box, column); who is joined to whom, left to right; each one's height.
+def _layout(boxes: Sequence[Box]) -> tuple[Grid, Arrows, dict[Point, int]]:
+    """Columns of points; who is joined to whom, left to right; each one's height.
 
     A point in another column than its box's is a bend of the arrows that leave it.
     """
     columns = _columns(boxes)
     points = {(i, c): LINE * len(boxes[i].lines) + 8 for i, c in enumerate(columns)}
-    joined: dict = {}
+    joined: dict[tuple[Point, Point], None] = {}
     for i, box in enumerate(boxes):
         for parent in box.parents:
             for c in range(columns[parent] + 1, columns[i]):
                 points[parent, c] = 0
                 joined[(parent, c - 1), (parent, c)] = None
             joined[(parent, columns[i] - 1), (i, columns[i])] = None
-    grid: list[list] = [[] for _ in range(1 + max(columns))]
+    grid: Grid = [[] for _ in range(1 + max(columns))]
     for point in points:
         grid[point[1]].append(point)
     return grid, list(joined), points
 
 
-def _heights(grid, joined, points) -> dict:
+def _heights(grid: Grid, joined: Arrows, points: dict[Point, int]) -> Places:
     """The middle of each point, top down: near its neighbours', and none on another."""
-    before: dict = {point: [] for point in points}
-    after: dict = {point: [] for point in points}
+    before: dict[Point, list[Point]] = {point: [] for point in points}
+    after: dict[Point, list[Point]] = {point: [] for point in points}
     for left, right in joined:
         before[right].append(left)
         after[left].append(right)
-    y: dict = {}
+    y: Places = {}
     for column in grid:
         _stack(column, y, dict.fromkeys(column, 0.0), points)
-    for sweep in range(SWEEPS):
-        neighbours = after if sweep % 2 == 0 else before
-        for column in reversed(grid) if sweep % 2 == 0 else grid:
+    for number in range(PASSES):
+        neighbours = after if number % 2 == 0 else before
+        for column in reversed(grid) if number % 2 == 0 else grid:
             wish = {p: fmean(y[q] for q in neighbours[p] or [p]) for p in column}
             column.sort(key=wish.__getitem__)
             _stack(column, y, wish, points)
     return y
 
 
-def _stack(column, y, wish, points) -> None:
+def _stack(column: list[Point], y: Places, wish: Places, points: dict[Point, int]) -> None:
     """Put a column's points where they wish to be, in this order, but GAP apart at least."""
     low = None
     for point in column:

@@ -11,30 +11,35 @@ may be infinite, is selected away; running backward, it would be multiplied by 0
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Iterable
-from functools import cache
+from contextvars import ContextVar
 from numbers import Real
+from types import NotImplementedType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from . import functions
-from .functions import ieee
-from .operations import OPERATIONS
+from .operations import FUNCTIONS, OPERATIONS, TRUTHS, ieee, on_library
 
-TRUTHS = {name for name, operation in OPERATIONS.items() if not operation.slopes}
 SYMMETRIC = {"add", "mul", "max", "min", "eq", "ne"}
-OPERATORS = {
-    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "pow": "pow",
-    "lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq", "ne": "ne",
-}  # fmt: skip
-
-
 UFUNCS = {
     "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "power": "pow",
     "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
     "equal": "eq", "not_equal": "ne",
 }  # fmt: skip
+# While `scalar.compile` calls a function, the Trace that it is written to.
+active_trace: ContextVar[Trace | None] = ContextVar("active_trace", default=None)
+
+
+def _function(name: str) -> Callable[..., Expression]:
+    return lambda self, *others: self.trace.apply(name, self, *others)
+
+
+def _operator(name: str, reflected: bool = False) -> Callable[[Expression, Any], Any]:
+    if reflected:
+        return lambda self, other: self.trace.operate(name, other, self)
+    return lambda self, other: self.trace.operate(name, self, other)
 
 
 class Expression:
@@ -47,7 +52,7 @@ class Expression:
     __slots__ = ("index", "key", "operands", "trace")
     __hash__ = object.__hash__  # by identity: equal Expressions are one
 
-    def __init__(self, trace: Trace, key: tuple, operands: tuple[Expression, ...]):
+    def __init__(self, trace: Trace, key: tuple[Any, ...], operands: tuple[Expression, ...]):
         self.trace, self.key, self.operands = trace, key, operands
         self.index = len(trace.nodes)
 
@@ -60,14 +65,14 @@ class Expression:
         """What a number is, None for everything else."""
         return float.fromhex(self.key[1]) if self.key[0] == "number" else None
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         raise TypeError(
             "a traced number is neither true nor false, so `if`, `and`, `not`, min() and max() "
             "cannot decide on it: write minigrad.scalar.where(condition, a, b), "
             "minigrad.scalar.max(a, b) or min(a, b)"
         )
 
-    def _no_number(self, *args, **kwargs):
+    def _no_number(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
             "a traced number has no value yet, so functions of math and NumPy, float(), int() and "
             "round() cannot compute with it: write minigrad.scalar.exp(x) instead of math.exp(x), "
@@ -77,103 +82,77 @@ class Expression:
     __float__ = __int__ = __index__ = __complex__ = __round__ = __trunc__ = _no_number
     __floor__ = __ceil__ = __array__ = _no_number
 
-    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """What np.float64(2) * x calls; np.exp(x) calls it too."""
-        name = UFUNCS.get(ufunc.__name__)
-        if name is None or method != "__call__" or kwargs:
-            self._no_number()
+        if ufunc.__name__ not in UFUNCS or method != "__call__" or kwargs:
+            return self._no_number()
         # x[()] is the number that NumPy may have made an array () of
-        return self.trace.apply(name, *(x[()] if isinstance(x, np.ndarray) else x for x in inputs))
+        numbers = (x[()] if isinstance(x, np.ndarray) else x for x in inputs)
+        return self.trace.apply(UFUNCS[ufunc.__name__], *numbers)
 
-    def where(self, a, b):
-        return self.trace.apply("where", self, a, b)
-
-    def max(self, other):
-        return self.trace.apply("max", self, other)
-
-    def min(self, other):
-        return self.trace.apply("min", self, other)
-
-    def __neg__(self):
-        return self.trace.apply("neg", self)
-
-    def __pos__(self):
+    def __pos__(self) -> Expression:
         return self
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<traced number: {self.name}>"
 
-
-FUNCTIONS = [
-    name for name, operation in OPERATIONS.items() if operation.operands == 1 and name != "neg"
-]
-
-
-def _function(name):
-    return lambda self: self.trace.apply(name, self)
-
-
-def _operators(name):
-    def method(self, other):
-        return self.trace.operate(name, self, other)
-
-    def reflected(self, other):
-        return self.trace.operate(name, other, self)
-
-    return method, reflected
-
-
-for _name in FUNCTIONS:
-    setattr(Expression, _name, _function(_name))
-for _method, _name in OPERATORS.items():
-    _both = _operators(_name)
-    setattr(Expression, f"__{_method}__", _both[0])
-    if _name not in TRUTHS:
-        setattr(Expression, f"__r{_method}__", _both[1])
-Expression.__abs__ = Expression.abs  # type: ignore[attr-defined]
+    __add__, __radd__ = _operator("add"), _operator("add", reflected=True)
+    __sub__, __rsub__ = _operator("sub"), _operator("sub", reflected=True)
+    __mul__, __rmul__ = _operator("mul"), _operator("mul", reflected=True)
+    __truediv__, __rtruediv__ = _operator("div"), _operator("div", reflected=True)
+    __pow__, __rpow__ = _operator("pow"), _operator("pow", reflected=True)
+    __lt__, __le__ = _operator("lt"), _operator("le")
+    __gt__, __ge__ = _operator("gt"), _operator("ge")
+    __eq__, __ne__ = _operator("eq"), _operator("ne")  # type: ignore  # no bool yet
+    __neg__, __abs__ = _function("neg"), _function("abs")
+    abs, relu, sqrt = _function("abs"), _function("relu"), _function("sqrt")
+    exp, log, log1p = _function("exp"), _function("log"), _function("log1p")
+    sin, cos, tanh = _function("sin"), _function("cos"), _function("tanh")
+    sigmoid, softplus = _function("sigmoid"), _function("softplus")
+    max, min, where = _function("max"), _function("min"), _function("where")
 
 
 class Trace:
-    """The Expressions of one function, in the order of their birth.
+    """The Expressions of one function, in the order of their birth."""
 
-    outside: gives the Expression of an object that is neither an Expression nor a number, or None.
-    """
-
-    def __init__(self, outside: Callable[[object], Expression | None] = lambda x: None):
+    def __init__(self) -> None:
         self.nodes: list[Expression] = []
-        self._known: dict[tuple, Expression] = {}
-        self._outside = outside
+        self._known: dict[tuple[Any, ...], Expression] = {}
 
-    def _node(self, *key, operands=()) -> Expression:
+    def outside(self, x: object) -> Expression | None:
+        """What stands for an object that is neither an Expression nor a number; None if nothing."""
+        return None
+
+    def _node(self, *key: Any, operands: tuple[Expression, ...] = ()) -> Expression:
         node = self._known.get(key)
         if node is None:
             node = self._known[key] = Expression(self, key, operands)
             self.nodes.append(node)
         return node
 
-    def input(self, name) -> Expression:
+    def input(self, name: str) -> Expression:
         """The input of that name."""
         return self._node("input", name)
 
     def number(self, x: float) -> Expression:
         return self._node("number", float(x).hex())  # which tells -0 from 0
 
-    def expression(self, x) -> Expression | None:
+    def expression(self, x: object) -> Expression | None:
         """x, a number, or what stands for an object from outside; None for anything else."""
         if isinstance(x, Expression):
             if x.trace is not self:
                 raise TypeError("this traced number belongs to another function, traced earlier")
             return x
-        return self.number(float(x)) if isinstance(x, (Real, np.bool_)) else self._outside(x)
+        return self.number(float(x)) if isinstance(x, (Real, np.bool_)) else self.outside(x)
 
-    def operate(self, name, *operands):
+    def operate(self, name: str, *operands: object) -> Expression | NotImplementedType:
         """What an operator's method returns."""
         found = [self.expression(x) for x in operands]
         if any(e is None for e in found):
             return NotImplemented
         return self.apply(name, *found)
 
-    def apply(self, name: str, *operands) -> Expression:
+    def apply(self, name: str, *operands: object) -> Expression:
         """An operation of the table, or what is equal to it in every bit."""
         found = []
         for x in operands:
@@ -181,7 +160,7 @@ class Trace:
             if e is None:
                 raise TypeError(f"{name}: expected traced or plain numbers, got {type(x).__name__}")
             found.append(e)
-        numbers: list = [e.number for e in found]
+        numbers: list[Any] = [e.number for e in found]
         if name == "where":
             condition, a, b = found
             if numbers[0] is not None or a is b:
@@ -200,7 +179,9 @@ class Trace:
         return self._node(name, *(e.index for e in found), operands=tuple(found))
 
 
-def _shorter(trace, name, operands, numbers):
+def _shorter(
+    trace: Trace, name: str, operands: list[Expression], numbers: list[Any]
+) -> Expression | None:
     """An Expression of the same value for fewer operations, if there is one."""
     a, b = operands[0], operands[-1]
     n, m = numbers[0], numbers[-1]
@@ -250,28 +231,14 @@ def derivative(result: Expression, by: Expression) -> Expression:
         else:
             total = zero
             for k, tangent in ways:
-                values = dict(zip("abc", node.operands, strict=False), out=node)
-                slope = eval(compiled(OPERATIONS[node.name].slopes[k]), _TRACED, values)
-                total = trace.apply("add", total, trace.apply("mul", slope, tangent))
+                slope = on_library(OPERATIONS[node.name].slopes[k])
+                values: dict[str, Expression] = dict(zip("abc", node.operands, strict=False))
+                by_operand = slope(_TRACED, **values, out=node)
+                total = trace.apply("add", total, trace.apply("mul", by_operand, tangent))
         if total is not zero:
             tangents[node] = total
     return tangents.get(result, zero)
 
 
-class _Selections(ast.NodeTransformer):
-    """`x if condition else y` as a call, which Expressions and arrays can answer."""
-
-    def visit_IfExp(self, node):
-        self.generic_visit(node)
-        return ast.Call(ast.Name("where", ast.Load()), [node.test, node.body, node.orelse], [])
-
-
-_TRACED = {name: getattr(functions, name, None) for name in (*FUNCTIONS, "where")}
-_TRACED |= {"abs": abs, "pow": pow}
-
-
-@cache
-def compiled(source: str):
-    """An expression of the table, for `eval` with functions of one's own."""
-    tree = _Selections().visit(ast.parse(source, mode="eval"))
-    return compile(ast.fix_missing_locations(tree), "<table>", "eval")
+_CALLS = {name: getattr(functions, name) for name in (*FUNCTIONS, "where")}
+_TRACED = SimpleNamespace(**_CALLS, pow=pow)

@@ -7,39 +7,51 @@ log(0) is -inf, log(-1) NaN, exp(1000) inf.
 
 from __future__ import annotations
 
-import math
 from numbers import Real
+from typing import Any, Protocol, TypeVar, overload
 
-import numpy as np
+from .operations import compute
 
-from .operations import OPERATIONS
-
-_NAMES = ("exp", "log", "log1p", "sqrt", "sin", "cos", "tanh", "pow")
-_PYTHON, _NUMPY = ({name: getattr(m, name) for name in _NAMES} for m in (math, np))
-
-
-def ieee(name: str, *operands: float) -> float:
-    """An operation's value where Python raises: a division by zero, an overflow, log(0)."""
-    numbers = dict(zip("abc", map(np.float64, operands), strict=False))
-    with np.errstate(all="ignore"):
-        return float(eval(OPERATIONS[name].value, _NUMPY, numbers))
+__all__ = [
+    "abs", "clamp", "cos", "exp", "log", "log1p", "max", "min", "relu", "sigmoid", "sin",
+    "softplus", "sqrt", "tanh", "where",
+]  # fmt: skip
 
 
-def _number(name: str, *operands: float) -> float:
-    """An operation's value as Values have it."""
-    try:
-        numbers = dict(zip("abc", map(float, operands), strict=False))
-        return float(eval(OPERATIONS[name].value, _PYTHON, numbers))
-    except (ArithmeticError, ValueError):
-        return ieee(name, *operands)
+class Scalar(Protocol):
+    """What has the operations as methods: a Value, or a number that is being traced."""
+
+    def exp(self) -> Any: ...
 
 
-def _unary(name, doc):
-    def function(x):
-        return _number(name, x) if isinstance(x, Real) else getattr(x, name)()
+S = TypeVar("S", bound=Scalar)
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc
+
+class Unary(Protocol):
+    """A number of a number, a Value of a Value."""
+
+    @overload
+    def __call__(self, x: float) -> float: ...
+    @overload
+    def __call__(self, x: S) -> S: ...
+
+
+class Binary(Protocol):
+    """A number of two numbers, a Value where one of them is."""
+
+    @overload
+    def __call__(self, a: float, b: float) -> float: ...
+    @overload
+    def __call__(self, a: S, b: S | float) -> S: ...
+    @overload
+    def __call__(self, a: float, b: S) -> S: ...
+
+
+def _unary(name: str, doc: str) -> Unary:
+    def function(x: Any) -> Any:
+        return compute(name, x) if isinstance(x, Real) else getattr(x, name)()
+
+    function.__name__, function.__qualname__, function.__doc__ = name, name, doc
     return function
 
 
@@ -56,23 +68,28 @@ relu = _unary("relu", "x, or 0 where x is below; slope 0 at 0.")
 abs = _unary("abs", "|x|; slope 0 at 0.")
 
 
-def _extreme(name, doc):
-    def function(a, b):
+def _binary(name: str, doc: str) -> Binary:
+    def function(a: Any, b: Any) -> Any:
         if isinstance(a, Real):
-            return _number(name, a, b) if isinstance(b, Real) else getattr(b, name)(a)
+            return compute(name, a, b) if isinstance(b, Real) else getattr(b, name)(a)
         out = getattr(a, name)(b)
         return getattr(b, name)(a) if out is NotImplemented else out
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc
+    function.__name__, function.__qualname__, function.__doc__ = name, name, doc
     return function
 
 
-max = _extreme("max", "The larger of two; half the slope each where they are equal. NaN wins.")
-min = _extreme("min", "The smaller of two; half the slope each where they are equal. NaN wins.")
+max = _binary("max", "The larger of two; half the slope each where they are equal. NaN wins.")
+min = _binary("min", "The smaller of two; half the slope each where they are equal. NaN wins.")
 
 
-def where(condition, a, b):
+@overload
+def where(condition: object, a: float, b: float) -> float: ...
+@overload
+def where(condition: object, a: S, b: S | float) -> S: ...
+@overload
+def where(condition: object, a: float, b: S) -> S: ...
+def where(condition: Any, a: Any, b: Any) -> Any:
     """a where the condition holds, else b: the other one gets no gradient.
 
     condition: a comparison; a and b: Values or numbers. A Value if one of them is, either way.
@@ -85,6 +102,10 @@ def where(condition, a, b):
     return chosen
 
 
-def clamp(x, lowest, highest):
+@overload
+def clamp(x: float, lowest: float, highest: float) -> float: ...
+@overload
+def clamp(x: S, lowest: S | float, highest: S | float) -> S: ...
+def clamp(x: Any, lowest: Any, highest: Any) -> Any:
     """x between two bounds, as torch.clamp: slope 1 inside and on a bound, 0 beyond."""
     return where(x < lowest, lowest, where(x > highest, highest, x))

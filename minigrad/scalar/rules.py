@@ -10,17 +10,18 @@ from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
+from ..generated import define
 from ..kernels.namespace import namespace
-from .expressions import TRUTHS, Expression, Trace, compiled, derivative, needed
-from .functions import ieee
-from .operations import OPERATIONS
+from .expressions import Expression, Trace, derivative, needed
+from .operations import CALLS, OPERATIONS, TRUTHS, ieee, on_library
 
+Names = dict[str, str]
 ELEMENTARY = ("exp", "exp_unit", "log", "log1p", "log1p_unit")  # of kernels/elementary.py
 
 
-def derive(name: str, function: Callable, parameters: int) -> SimpleNamespace:
+def derive(name: str, function: Callable[..., Any], parameters: int) -> SimpleNamespace:
     """`rule` and `reference` of the loss function(x, y, *parameters), which is called once."""
-    trace = Trace(_outside)
+    trace = LossTrace()
     x, y, up = (trace.input(name) for name in ("x", "y", "up"))
     options = [trace.input(f"p{k}") for k in range(parameters)]
     result = trace.expression(function(x, y, *options))
@@ -29,7 +30,7 @@ def derive(name: str, function: Callable, parameters: int) -> SimpleNamespace:
     by_x, by_y = derivative(result, x), derivative(result, y)
     source = rule_source([x, y, options, up], [result, trace.apply("mul", by_x, up)])
 
-    def reference(x_array, y_array, *numbers):
+    def reference(x_array: Any, y_array: Any, *numbers: float) -> tuple[Any, ...]:
         """The value and its derivatives by x and by y, on arrays or Tensors of one shape."""
         known = {x: x_array, y: y_array} | dict(zip(options, numbers, strict=True))
         return on_arrays([result, by_x, by_y], known, x_array, y_array)
@@ -37,32 +38,36 @@ def derive(name: str, function: Callable, parameters: int) -> SimpleNamespace:
     return SimpleNamespace(__name__=name, rule=rule_of(source), reference=reference, source=source)
 
 
-def _outside(x):
-    if hasattr(x, "backward"):
-        raise TypeError(
-            f"a loss has no gradient by a {type(x).__name__} from outside; pass numbers as keyword "
-            "parameters"
-        )
+class LossTrace(Trace):
+    """The Expressions of a loss, which refuses Values and Tensors that are not its arguments."""
+
+    def outside(self, x: object) -> None:
+        if hasattr(x, "backward"):
+            raise TypeError(
+                f"a loss has no gradient by a {type(x).__name__} from outside; pass numbers as "
+                "keyword parameters"
+            )
 
 
-def on_arrays(results: list[Expression], known: dict, x, y) -> tuple:
+def on_arrays(
+    results: list[Expression], known: dict[Expression, Any], x: Any, y: Any
+) -> tuple[Any, ...]:
     """The results on arrays or Tensors of the shape and dtype of x and y."""
     xp = namespace(x)
 
-    def constant(number):  # whose derivatives by x and by y are there, and 0
+    def constant(number: float) -> Any:  # whose derivatives by x and by y are there, and 0
         d = x - y
         return 0.0 * xp.sign(xp.where(d == d, d, 0.0)) + number
 
-    def where(condition, a, b):
+    def where(condition: Any, a: Any, b: Any) -> Any:
         if isinstance(condition, float):
             return a if condition else b
         if isinstance(a, float) and isinstance(b, float):  # would be float64, whatever x is
             a = constant(a)
         return xp.where(condition, a, b)
 
-    calls = {name: getattr(xp, name) for name in ("exp", "log", "log1p", "sqrt", "sin", "cos")}
-    calls |= {"tanh": xp.tanh, "abs": abs, "pow": pow, "where": where}
-    known = dict(known)
+    calls = {name: getattr(xp, name) for name in CALLS} | {"abs": abs, "pow": pow, "where": where}
+    library, known = SimpleNamespace(**calls), dict(known)
     for node in needed(results):
         if node.number is not None:
             known[node] = node.number
@@ -71,28 +76,26 @@ def on_arrays(results: list[Expression], known: dict, x, y) -> tuple:
             if all(isinstance(operand, float) for operand in operands):
                 known[node] = ieee(node.name, *operands)
                 continue
-            scope = dict(zip("abc", operands, strict=False))
-            known[node] = eval(compiled(OPERATIONS[node.name].value), calls, scope)
+            known[node] = on_library(OPERATIONS[node.name].value)(library, *operands)
     values = (known[node] for node in results)
     return tuple(constant(v) if isinstance(v, float) else v for v in values)
 
 
 @cache
-def rule_of(source: str) -> Callable:
+def rule_of(source: str) -> Callable[..., Any]:
     """The function `rule` of such a source, whose name tells builds on disk apart."""
-    scope: dict[str, Any] = {"libm": libm}
-    exec(compile(source, "<derived rule>", "exec"), scope)
-    rule = scope["rule"]
+    rule = define("rule", source, {"libm": libm})
     rule.__module__, rule.__name__ = "derived", sha256(source.encode()).hexdigest()[:16]
     return rule
 
 
-def rule_source(inputs: list, results: list[Expression]) -> str:
+def rule_source(inputs: list[Expression | list[Expression]], results: list[Expression]) -> str:
     """`rule(real, math)` as one writes it by hand: a line for each operation, constants typed."""
     names: dict[Expression, str] = {}
-    constants: dict[float, str] = {}
-    calls: dict[str, str] = {}
-    arguments, lines = [], []
+    constants: Names = {}
+    calls: Names = {}
+    arguments: list[str] = []
+    lines: list[str] = []
     for argument in inputs:
         group = argument if isinstance(argument, list) else [argument]
         for e in group:
@@ -102,7 +105,7 @@ def rule_source(inputs: list, results: list[Expression]) -> str:
             lines.append(f"{text} = parameters")
         arguments.append(text if len(group) == 1 else "parameters")
 
-    def constant(number):
+    def constant(number: float) -> str:
         return constants.setdefault(number.hex(), f"c{len(constants)}")
 
     for node in needed(results):
@@ -124,23 +127,26 @@ def rule_source(inputs: list, results: list[Expression]) -> str:
 class _Typed(ast.NodeTransformer):
     """An expression of the table with names for its operands, numbers and functions."""
 
-    def __init__(self, operands, constant, calls, node):
+    def __init__(
+        self, operands: Names, constant: Callable[..., str], calls: Names, node: Expression
+    ):
         self.operands, self.constant, self.calls, self.node = operands, constant, calls, node
 
-    def visit_Name(self, node):
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         return ast.Name(self.operands[node.id])
 
-    def visit_Constant(self, node):
-        return ast.Name(self.constant(node.value))
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.Name(self.constant(float(node.value)))  # type: ignore[arg-type]
 
-    def visit_BinOp(self, node):
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         operands = [self.visit(node.left), self.visit(node.right)]
         if isinstance(node.op, ast.Div):
             self.calls["divide"] = "math.divide"
             return ast.Call(ast.Name("divide"), operands, [])
         return ast.BinOp(operands[0], node.op, operands[1])
 
-    def visit_Call(self, node):
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        assert isinstance(node.func, ast.Name)
         name, operands = node.func.id, list(map(self.visit, node.args))
         if name == "pow":
             return ast.BinOp(operands[0], ast.Pow(), operands[1])
@@ -153,7 +159,7 @@ class _Typed(ast.NodeTransformer):
 def cheaper(node: Expression) -> str:
     """The function of kernels/elementary.py for a node whose operand may have a known range."""
 
-    def not_above_zero(e):
+    def not_above_zero(e: Expression) -> bool:
         return e.name == "neg" and e.operands[0].name == "abs"
 
     (e,) = node.operands

@@ -1,300 +1,120 @@
-"""Value: a number that remembers how it was computed. micrograd's interface, on a flat tape.
+"""Value: a number that remembers how it was computed, with micrograd's interface.
 
-Operations write themselves down in flat arrays, a slot each; `backward()` walks the slots of a
-tape from the newest to the oldest in one compiled loop, made from the table of operations.
-
-Memory goes by reference count. Slots are numbered once and for all, in order of birth; a Tape
-holds SIZE of them, and when it is full the next one begins. A result keeps its tape and its
-operands alive, a tape keeps no Value: leaves, and values of older tapes, which it treats as leaves
-whose gradient goes on from there, it knows by weak references. (Were they strong, a graph at the
-end of each tape would tie it to the one before, and none would ever go.) So there is no cycle, and
-a graph goes with its last result; its slots go when all that its tape holds has gone.
-
-Threads share the tape. A slot is taken by one step of a C iterator, after its operands have theirs:
-so no two threads get the same one, and operands stay older than results.
+Operations write themselves down on a page (pages.py), a slot each; `backward()` walks the slots
+from the newest to the oldest in one compiled loop, made from the table of operations.
 """
 
 from __future__ import annotations
 
 import operator
 import os
-import threading
 import weakref
 from array import array
-from collections.abc import Iterable
-from contextvars import ContextVar
-from functools import cache
-from hashlib import sha256
+from collections.abc import Callable, Container, Sequence
 from itertools import chain, islice
-from math import cos, exp, log, log1p, pow, sin, sqrt, tanh  # noqa: F401  # in generated code
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..kernels import cpu
-from .functions import ieee  # noqa: F401  # in generated code
-from .operations import OPERATIONS
+from . import pages
+from .cells import CELLS
+from .expressions import active_trace
+from .operations import ieee, on_floats
+from .pages import CODES, Page, kernel, write_sums
 
-SIZE = 16384  # slots of a tape: 35 bytes each
-LEAF = 0
 NUMBERS = (int, float, np.integer, np.floating, np.bool_)
+F = TypeVar("F", bound=Callable[..., Any])
 new = object.__new__
-RECORDED = sorted(
-    (name for name, row in OPERATIONS.items() if row.slopes and row.operands < 3),
-    key=lambda name: OPERATIONS[name].operands,
-)  # `where` picks one of its operands: nothing to write down
-CODES = {name: code for code, name in enumerate(RECORDED, 1)}
-UNARY = sum(OPERATIONS[name].operands == 1 for name in RECORDED)  # the codes 1 ... UNARY
-
-
-# While a function is written down (compiled.py), the Trace that it is written to.
-tracer: ContextVar = ContextVar("tracer", default=None)
-
-
-class Cells:
-    """Where leaves that compiled functions use have data and grad: a cell of two arrays for each.
-
-    both: (2, n), data and gradients. `data` and `grad` are the same memory, whose items are
-    Python's floats, in a quarter of the time. lock: of whoever adds to gradients without Python's
-    own lock, or moves the cells.
-    """
-
-    data: Any  # of floats, which mypy cannot say of a memoryview
-    grad: Any
-
-    def __init__(self):
-        self._free: list[int] = []
-        self._hold(np.zeros((2, 0)))
-        self.lock = threading.Lock()
-
-    def _hold(self, both: np.ndarray) -> None:
-        self.both, self.data, self.grad = both, memoryview(both[0]), memoryview(both[1])
-
-    def take(self, value: Value) -> int:
-        """A cell for a leaf, which gives it back when it goes."""
-        with self.lock:
-            if not self._free:
-                n = self.both.shape[1]
-                self._free += range(n, 2 * n + 1024)
-                self._hold(np.hstack([self.both, np.zeros((2, n + 1024))]))
-            at = self._free.pop()
-            self.data[at], self.grad[at] = value._data, value._grad
-        weakref.finalize(value, self._free.append, at).atexit = False
-        return at
-
-
-CELLS = Cells()
-
-
-class Tape:
-    """SIZE operations, in the order in which they were made; a slot's number is base + position.
-
-    code: 0 (LEAF) or the operation; left, right: the operands' numbers; data: values; grad: what
-    the latest sweep left; leaves: position -> the Value that gets a leaf's gradient.
-    """
-
-    __slots__ = (
-        "base",
-        "code",
-        "data",
-        "grad",
-        "leaves",
-        "left",
-        "reached",
-        "right",
-        "slots",
-        "views",
-    )
-
-    def __init__(self, base: int):
-        self.base = base
-        self.slots = iter(range(base, base + SIZE))
-        self.code, self.reached = bytearray(SIZE), bytearray(SIZE)
-        self.left, self.right = array("q", bytes(8 * SIZE)), array("q", bytes(8 * SIZE))
-        self.data, self.grad = array("d", bytes(8 * SIZE)), array("d", bytes(8 * SIZE))
-        self.leaves: dict[int, weakref.ref[Value]] = {}
-        self.views = (  # the same memory, for compiled loops
-            *(np.frombuffer(a, np.uint8) for a in (self.code, self.reached)),
-            *(np.frombuffer(a, np.int64) for a in (self.left, self.right)),
-            *(np.frombuffer(a, np.float64) for a in (self.data, self.grad)),
-        )
-
-    def place(self, operand: Any) -> int | None:
-        """The number of the slot that stands for an operand, a Value or a float; None if this tape
-        is full.
-
-        A Value made on another thread may be in a later tape: then this one is full as well.
-        """
-        is_value = isinstance(operand, Value)
-        if is_value and operand._at >= self.base:
-            return operand._at
-        for at in self.slots:
-            self.data[at - self.base] = operand._data if is_value else operand
-            if is_value:
-                self.leaves[at - self.base] = weakref.ref(operand)
-                operand._at = at
-            return at
-        return None
-
-    def sweep(self, seeds: dict[int, float]) -> Iterable[tuple[weakref.ref[Value] | None, float]]:
-        """Walk from the slots `seeds` (number -> gradient) to the leaves: pairs of a reference to
-        a Value, or None for a plain number, and its gradient.
-        """
-        starts = np.array(list(seeds), np.int64) - self.base
-        positions, grads = compiled("sweep")(
-            *self.views, self.base, starts, np.array(list(seeds.values()))
-        )
-        return zip(map(self.leaves.get, positions.tolist()), grads.tolist(), strict=True)
-
-
-SWEEP = '''
-def sweep(code, reached, left, right, data, grad, base, starts, seeds):
-    """Positions of the leaves reached, and their gradients; grad of all that is reached.
-
-    A slot's gradient is set where it is reached first and added to from then on, so nothing is
-    left of an earlier sweep, and slots that are not reached keep what they have.
-    """
-    leaves = np.empty(code.size, np.int64)  # never a new array in the loop: 3 times as long
-    found, waiting, i = 0, 0, 0
-    for k in range(starts.size):
-        reached[starts[k]], grad[starts[k]] = 1, seeds[k]
-        waiting, i = waiting + 1, max(i, starts[k])
-    while waiting:
-        if reached[i] and code[i] != LEAF:
-            reached[i] = 0
-            waiting -= 1
-            l, operation, out, g = left[i] - base, code[i], data[i], grad[i]
-            r = right[i] - base if operation > UNARY else l
-            a, b = data[l], data[r]
-            by_a, by_b = 0.0, 0.0
-BRANCHES
-            for side in range(2 if operation > UNARY else 1):
-                p, share = (r, by_b * g) if side else (l, by_a * g)
-                if reached[p]:
-                    grad[p] += share
-                    continue
-                reached[p], grad[p] = 1, 0.0 + share  # no -0.0
-                if code[p] != LEAF:
-                    waiting += 1
-                    continue
-                leaves[found] = p
-                found += 1
-        i -= 1
-    leaves = leaves[:found].copy()
-    for p in leaves:
-        reached[p] = 0
-    return leaves, grad[leaves]
-'''
-
-
-WRITE_SUMS = '''
-def write_sums(code, reached, left, right, data, grad, base, operands, n, rows, at):
-    """Slots from `at` on: for each of the rows, n products and n sums in turn; returns the last.
-
-    operands: numbers of the n inputs, of n weights a row, and of a start a row.
-    """
-    outs = np.empty(rows)
-    for k in range(rows):
-        total = operands[n + rows * n + k]
-        for j in range(n):
-            i = at - base
-            code[i], left[i], right[i] = MUL, operands[n + k * n + j], operands[j]
-            data[i] = data[left[i] - base] * data[right[i] - base]
-            code[i + 1], left[i + 1], right[i + 1] = ADD, total, at
-            data[i + 1] = data[total - base] + data[i]
-            total, at = at + 1, at + 2
-        outs[k] = data[total - base]
-    return outs
-'''
-
-
-@cache
-def compiled(name):
-    """`sweep` or `write_sums`, from the disk cache where possible."""
-    branches = ""
-    for operation, code in CODES.items():
-        branches += f"            {'if' if code == 1 else 'elif'} operation == {code}:\n"
-        for operand, slope in zip("ab", OPERATIONS[operation].slopes, strict=False):
-            branches += f"                by_{operand} = {slope}\n"
-    source = {"sweep": SWEEP, "write_sums": WRITE_SUMS}[name].replace("BRANCHES\n", branches)
-    scope = dict(globals(), MUL=CODES["mul"], ADD=CODES["add"])
-    exec(compile(source, __file__, "exec"), scope)
-    function = scope[name]
-    function.__module__ = __name__
-    digest = sha256(repr((source, CODES)).encode()).hexdigest()[:16]
-    function.__qualname__ = f"{name}.{digest}"
-    return cpu.kernel(function)
-
-
-# --- writing down ---------------------------------------------------------------------------------
-
-tape = Tape(0)
-opening = threading.Lock()
 if hasattr(os, "register_at_fork"):  # no fork while a thread holds one: the child would wait for it
-    for lock in (opening, CELLS.lock):
+    for lock in (pages.turning, CELLS.lock):
         os.register_at_fork(
             before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
         )
 
 
-def after(full: Tape) -> None:
-    """Begin the next tape, unless another thread has done so."""
-    global tape
-    with opening:
-        if tape is full:
-            tape = Tape(full.base + len(full.code))
+# --- methods of Value, made from the table --------------------------------------------------------
 
 
-def record(name: str, out: float, *operands: Value | float) -> Value:
-    """Write one operation down: the general way, of which methods have a short cut in them."""
-    while True:
-        here = tape
-        numbers: Any = [here.place(operand) for operand in operands]
-        at = None if None in numbers else next(here.slots, None)
-        if at is not None:
-            i = at - here.base
-            here.code[i], here.left[i], here.data[i] = CODES[name], numbers[0], out
-            here.right[i] = numbers[-1]
-            return result(out, here, at, operands)
-        after(here)
+def _unary(name: str) -> Callable[[Value], Value]:
+    """The method of an operation on one Value: `record`, written out for speed."""
+    compute, code = on_floats(name), CODES[name]
+
+    def method(self: Value) -> Value:
+        a, left, page = self._data, self._slot, pages.current
+        base = page.base
+        try:
+            out = compute(a)
+        except (ArithmeticError, ValueError):
+            out = ieee(name, a)
+        if left >= base:
+            for slot in page.slots:
+                i = slot - base
+                page.code[i], page.left[i], page.data[i] = code, left, out
+                value = new(Value)
+                value._data, value._page, value._left = out, page, self
+                value._slot = value._home = slot
+                return value
+        return record(name, out, self)
+
+    return _named(method, name)
 
 
-def result(out: float, here: Tape, at: int, operands) -> Value:
-    value = new(Value)
-    value._data, value._tape, value._left = out, here, operands
-    value._at = value._home = at
-    return value
+def _binary(name: str, reflected: bool = False) -> Callable[[Value, Value | float], Value]:
+    """The method of an operation on a Value and another, or a number: `record`, written out.
 
-
-def weighted_sums(weights: list[list[Value]], starts: list[Value], inputs: list[Value]):
-    """[start + w[0] inputs[0] + w[1] inputs[1] + ... for w, start in zip(weights, starts)]: Values.
-
-    Writes down the very operations that the operators would, in their order, but all at once: a
-    layer of 16 neurons over 16 inputs in a sixth of the time.
+    reflected: the Value is on the right, as in 1 - x.
     """
-    terms = [*inputs, *chain(*weights), *starts]
-    work = 2 * len(inputs) * len(weights)
-    if not all(isinstance(x, Value) for x in inputs):  # they are being traced
-        work = 0
-    while 0 < work <= SIZE - len(terms):
-        here = tape
-        numbers: Any = [term._at for term in terms]
-        if min(numbers) < here.base:
-            numbers = [here.place(term) for term in terms]
-        # `work` neighbours, taken in one step; None if the tape is full, or was for an operand
-        last = next(islice(here.slots, work - 1, work), None)
-        if last is not None:
-            operands = np.frombuffer(array("q", numbers), np.int64)
-            n, first = len(inputs), last + 1 - work
-            outs = compiled("write_sums")(*here.views, here.base, operands, n, len(weights), first)
-            ends = range(first + 2 * n - 1, last + 1, 2 * n)
-            return [
-                result(out, here, at, terms) for out, at in zip(outs.tolist(), ends, strict=True)
-            ]
-        after(here)
-    return [
-        sum(map(operator.mul, w, inputs), start) for w, start in zip(weights, starts, strict=True)
-    ]
+    compute, code = on_floats(name), CODES[name]
+
+    def method(self: Value, other: Value | float) -> Value:
+        a, left, page = self._data, self._slot, pages.current
+        base = page.base
+        if isinstance(other, Value):
+            b, right = other._data, other._slot
+        elif isinstance(other, NUMBERS):
+            b = other = float(other)
+            right = page.write(b) or -1
+        else:
+            return NotImplemented
+        if reflected:
+            a, b = b, a
+            left, right = right, left
+        try:
+            out = compute(a, b)
+        except (ArithmeticError, ValueError):
+            out = ieee(name, a, b)
+        if left >= base <= right:
+            for slot in page.slots:
+                i = slot - base
+                page.code[i], page.data[i] = code, out
+                page.left[i], page.right[i] = left, right
+                value = new(Value)
+                value._data, value._page = out, page
+                value._left, value._right = self, other
+                value._slot = value._home = slot
+                return value
+        return record(name, out, *((other, self) if reflected else (self, other)))
+
+    return _named(method, name)
+
+
+def _comparison(name: str) -> Callable[[Value, object], bool]:
+    compare = on_floats(name)
+
+    def method(self: Value, other: object) -> Any:
+        trace = active_trace.get()
+        if trace is not None:
+            return trace.operate(name, self, other)
+        if isinstance(other, Value):
+            return compare(self._data, other._data)
+        return compare(self._data, other) if isinstance(other, NUMBERS) else NotImplemented
+
+    return _named(method, name)
+
+
+def _named(method: F, name: str) -> F:
+    method.__name__, method.__qualname__ = name, f"Value.{name}"
+    return method
 
 
 class Value:
@@ -310,43 +130,27 @@ class Value:
     used it, as in micrograd. A copy of a Value is a leaf: it has the numbers, not the history.
     """
 
-    # _at: the number of the latest slot that stands for this Value; _home: of the one in _tape
-    # that computed it; _left and _right keep its operands alive. A leaf has no tape; its gradient
+    # _slot: the number of the latest slot that stands for this Value; _home: of the one on _page
+    # that computed it; _left and _right keep its operands alive. A leaf has no page; its gradient
     # is in _grad, or in its cell if it has one, which then holds its data as well.
     __slots__ = (
-        "__weakref__",
-        "_at",
-        "_cell",
-        "_data",
-        "_grad",
-        "_home",
-        "_left",
-        "_right",
-        "_tape",
-    )
-    if TYPE_CHECKING:  # operations become methods at the end of this file; mypy cannot see them
-        _at: int
-        _data: float
-        _home: int
-        _left: Any
-        _right: Any
-        _tape: Any  # a Tape, or None
-        __add__ = __sub__ = __mul__ = __truediv__ = __pow__ = cast(Any, None)
-        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rpow__ = cast(Any, None)
-        __neg__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = cast(Any, None)
-
-        def __getattr__(self, name: str) -> Any: ...
+        "__weakref__", "_cell", "_data", "_grad", "_home", "_left", "_page", "_right", "_slot",
+    )  # fmt: skip
+    _home: int
+    _page: Page | None
+    _left: object
+    _right: object
 
     __array_priority__ = -1  # NumPy's scalars leave operators to us, its arrays take us as elements
 
-    def __init__(self, data: float):
+    def __init__(self, data: float) -> None:
         self._data = _checked("data", data)
         self._grad = 0.0
-        self._tape, self._at, self._cell = None, -1, -1
+        self._page, self._slot, self._cell = None, -1, -1
 
     @property
     def data(self) -> float:
-        if tracer.get() is not None:
+        if active_trace.get() is not None:
             _not_while_tracing(
                 "reads `data` of a Value, which changes from call to call; use the Value"
             )
@@ -355,25 +159,25 @@ class Value:
     @data.setter
     def data(self, data: float) -> None:
         self._data = _checked("data", data)
-        if self._tape is None:
-            self._at = -1
+        if self._page is None:
+            self._slot = -1
             if self._cell >= 0:
                 with CELLS.lock:
                     CELLS.data[self._cell] = self._data
         else:
-            self._tape.data[self._home - self._tape.base] = self._data
-            self._at = self._home
+            self._page.data[self._home - self._page.base] = self._data
+            self._slot = self._home
 
     @property
     def grad(self) -> float:
-        if self._tape is not None:
-            return self._tape.grad[self._home - self._tape.base]
+        if self._page is not None:
+            return self._page.grad[self._home - self._page.base]
         return self._grad if self._cell < 0 else CELLS.grad[self._cell]
 
     @grad.setter
     def grad(self, grad: float) -> None:
-        if self._tape is not None:
-            self._tape.grad[self._home - self._tape.base] = _checked("grad", grad)
+        if self._page is not None:
+            self._page.grad[self._home - self._page.base] = _checked("grad", grad)
         elif self._cell < 0:
             self._grad = _checked("grad", grad)
         else:
@@ -381,48 +185,150 @@ class Value:
                 CELLS.grad[self._cell] = _checked("grad", grad)
 
     def cell(self) -> int:
-        """A leaf's place in CELLS, where its data and grad are from now on."""
+        """The number of a leaf's cell, where its data and grad are from now on."""
         if self._cell < 0:
-            self._cell = CELLS.take(self)
+            self._cell = CELLS.take(self, self._data, self._grad)
         return self._cell
+
+    def _slot_on(self, page: Page) -> int | None:
+        """The number of the slot that stands for this Value there; None if the page is full.
+
+        A Value made on another thread may be on a later page: then this one is full as well.
+        """
+        if self._slot >= page.base:
+            return self._slot
+        slot = page.write(self._data)
+        if slot is not None:
+            page.leaves[slot - page.base] = weakref.ref(self)
+            self._slot = slot
+        return slot
 
     def backward(self) -> None:
         """Set `grad` on all that this Value was computed from: d(this) / d(that).
 
         Leaves add to the gradient they have, as in PyTorch; results get theirs anew.
         """
-        if self._tape is None:
+        if self._page is None:
             self.grad += 1.0
             return
-        waiting = {self._tape: {self._home: 1.0}}
+        waiting = {self._page: {self._home: 1.0}}
         while waiting:
-            youngest = max(waiting, key=lambda tape: tape.base)
+            youngest = max(waiting, key=lambda page: page.base)
             for reference, grad in youngest.sweep(waiting.pop(youngest)):
-                leaf = reference and reference()
+                leaf = None if reference is None else reference()
                 if leaf is None:  # a plain number
                     continue
-                if leaf._tape is None:  # in one step of the interpreter: threads add up
+                if leaf._page is None:  # in one step of the interpreter: threads add up
                     if leaf._cell < 0:
                         leaf._grad += grad
                     else:
                         with CELLS.lock:
                             CELLS.grad[leaf._cell] += grad
                 else:
-                    seeds = waiting.setdefault(leaf._tape, {})
+                    seeds = waiting.setdefault(leaf._page, {})
                     seeds[leaf._home] = seeds.get(leaf._home, 0.0) + grad
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Value(data={self._data}, grad={self.grad})"
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return _copy, (self.data, self.grad)
 
-    def __bool__(self):
-        if tracer.get() is not None:
+    def __bool__(self) -> bool:
+        if active_trace.get() is not None:
             _not_while_tracing("decides on a Value; write minigrad.scalar.where(condition, a, b)")
         return self._data != 0.0
 
     __hash__ = object.__hash__  # two Values of equal data are two keys
+
+    __add__, __radd__ = _binary("add"), _binary("add", reflected=True)
+    __sub__, __rsub__ = _binary("sub"), _binary("sub", reflected=True)
+    __mul__, __rmul__ = _binary("mul"), _binary("mul", reflected=True)
+    __truediv__, __rtruediv__ = _binary("div"), _binary("div", reflected=True)
+    __pow__, __rpow__ = _binary("pow"), _binary("pow", reflected=True)
+    __lt__, __le__ = _comparison("lt"), _comparison("le")
+    __gt__, __ge__ = _comparison("gt"), _comparison("ge")
+    __eq__, __ne__ = _comparison("eq"), _comparison("ne")
+    __neg__, __abs__ = _unary("neg"), _unary("abs")
+    max, min = _binary("max"), _binary("min")
+    abs, relu, sqrt = _unary("abs"), _unary("relu"), _unary("sqrt")
+    exp, log, log1p = _unary("exp"), _unary("log"), _unary("log1p")
+    sin, cos, tanh = _unary("sin"), _unary("cos"), _unary("tanh")
+    sigmoid, softplus = _unary("sigmoid"), _unary("softplus")
+
+
+def _not_while_tracing(why: str) -> None:
+    raise TypeError(f"a function that is compiled is written down once, and this one {why}")
+
+
+def _checked(argument: str, x: object) -> float:
+    if isinstance(x, NUMBERS):
+        return float(x)
+    raise TypeError(f"{argument}: expected a number, got {type(x).__name__}")
+
+
+def _copy(data: float, grad: float) -> Value:
+    value = Value(data)
+    value.grad = grad
+    return value
+
+
+# --- writing down ---------------------------------------------------------------------------------
+
+
+def record(name: str, out: float, *operands: Value | float) -> Value:
+    """Write one operation down: the general way, also where a page ends."""
+    while True:
+        page = pages.current
+        numbers: list[Any]  # None in it: the page is full
+        numbers = [x._slot_on(page) if isinstance(x, Value) else page.write(x) for x in operands]
+        slot = None if None in numbers else next(page.slots, None)
+        if slot is not None:
+            i = slot - page.base
+            page.code[i], page.left[i], page.right[i] = CODES[name], numbers[0], numbers[-1]
+            page.data[i] = out
+            return _result(out, page, slot, operands)
+        pages.turn(page)
+
+
+def _result(out: float, page: Page, slot: int, operands: Sequence[Value | float]) -> Value:
+    value = new(Value)
+    value._data, value._page, value._left = out, page, operands
+    value._slot = value._home = slot
+    return value
+
+
+def weighted_sums(
+    weights: Sequence[Sequence[Value]], starts: Sequence[Value], inputs: Sequence[Value]
+) -> list[Value]:
+    """[start + w[0] inputs[0] + w[1] inputs[1] + ... for w, start in zip(weights, starts)].
+
+    Writes down the very operations that the operators would, in their order, but all at once: a
+    layer of 16 neurons over 16 inputs in a sixth of the time.
+    """
+    terms = [*inputs, *chain(*weights), *starts]
+    work = 2 * len(inputs) * len(weights)
+    if not all(isinstance(x, Value) for x in inputs):  # they are being traced
+        work = 0
+    while 0 < work <= pages.SIZE - len(terms):
+        page = pages.current
+        numbers: list[Any] = [term._slot for term in terms]
+        if min(numbers) < page.base:
+            numbers = [term._slot_on(page) for term in terms]
+        # `work` neighbours, taken in one step; None if the page is full, or was for an operand
+        last = next(islice(page.slots, work - 1, work), None)
+        if last is not None:
+            operands = np.frombuffer(array("q", numbers), np.int64)
+            n, first, write = len(inputs), last + 1 - work, kernel(write_sums)
+            outs = write(*page.columns, page.base, operands, n, len(weights), first).tolist()
+            ends = range(first + 2 * n - 1, last + 1, 2 * n)
+            return [_result(out, page, end, terms) for out, end in zip(outs, ends, strict=True)]
+        pages.turn(page)
+    rows = zip(weights, starts, strict=True)
+    return [sum(map(operator.mul, w, inputs), start) for w, start in rows]
+
+
+# --- reading it again ----------------------------------------------------------------------------
 
 
 class Step(NamedTuple):
@@ -437,139 +343,41 @@ class Step(NamedTuple):
     operands: tuple[int, ...]
 
 
+def slots_of(root: Value, known: Container[int] = ()) -> list[tuple[int, Page]]:
+    """The slots that a result was computed from, but for the `known` ones: operands before results.
+
+    A slot may stand for the result of an older page, which then is here, too.
+    """
+    found: dict[int, Page] = {}
+    stack = [] if root._page is None else [(root._home, root._page)]
+    while stack:
+        slot, page = stack.pop()
+        if slot in found or slot in known:
+            continue
+        found[slot] = page
+        value = page.leaf(slot)
+        if value is None:
+            stack += [(operand, page) for operand in page.operation(slot)[1]]
+        elif value._page is not None:
+            stack.append((value._home, value._page))
+    return sorted(found.items())
+
+
 def history(root: Value) -> list[Step]:
     """All that a Value was computed from, operands before results, the Value itself last."""
-    found: dict = {}  # leaf, or number of a slot -> [birth, tape, numbers of operands]
-    places: dict = {}  # number of a slot -> key in `found`
-    stack: list = [] if root._tape is None else [(root._tape, root._home)]
-    while stack:
-        here, at = stack.pop()
-        if at in places:
+    steps: list[Step] = []
+    places: dict[Value | int, int] = {}  # of leaves and slots, in `steps`
+    for slot, page in slots_of(root):
+        value, position = page.leaf(slot), slot - page.base
+        if value is not None:
+            key = value if value._page is None else value._home
+            if key not in places:
+                places[key] = len(steps)
+                steps.append(Step(None, value.data, value.grad, ()))
+            places[slot] = places[key]
             continue
-        code, i = here.code[at - here.base], at - here.base
-        reference = here.leaves.get(i)
-        leaf = reference and reference()
-        if leaf is not None and leaf._tape is not None:
-            places[at] = leaf._home
-            stack.append((leaf._tape, leaf._home))
-            continue
-        places[at] = key = at if leaf is None else leaf
-        numbers = () if code == LEAF else (here.left[i], here.right[i])[: 1 + (code > UNARY)]
-        stack += [(here, number) for number in numbers]
-        found[key] = min(at, found.get(key, (at,))[0]), here, numbers
-    if not found:
-        return [Step(None, root.data, root.grad, ())]
-    order = sorted(found, key=lambda key: found[key][0])
-    positions = {key: position for position, key in enumerate(order)}
-    steps = []
-    for key in order:
-        at, here, numbers = found[key]
-        if isinstance(key, Value):
-            steps.append(Step(None, key.data, key.grad, ()))
-            continue
-        i = at - here.base
-        operation = RECORDED[here.code[i] - 1] if here.code[i] != LEAF else None
-        grad = here.grad[i] if operation else None
-        operands = tuple(positions[places[number]] for number in numbers)
-        steps.append(Step(operation, here.data[i], grad, operands))
-    return steps
-
-
-def _not_while_tracing(why: str):
-    raise TypeError(f"a function that is compiled is written down once, and this one {why}")
-
-
-def _checked(argument: str, x) -> float:
-    if isinstance(x, NUMBERS):
-        return float(x)
-    raise TypeError(f"{argument}: expected a number, got {type(x).__name__}")
-
-
-def _copy(data: float, grad: float) -> Value:
-    value = Value(data)
-    value.grad = grad
-    return value
-
-
-UNARY_METHOD = '''
-def {method}(self):
-    """{value} for a = self"""
-    a, left, here = self._data, self._at, tape
-    try:
-        out = {value}
-    except (ArithmeticError, ValueError):
-        out = ieee("{name}", a)
-    if left >= here.base:
-        for at in here.slots:
-            i = at - here.base
-            here.code[i], here.left[i], here.data[i] = {code}, left, out
-            value = new(Value)
-            value._data, value._tape, value._left = out, here, self
-            value._at = value._home = at
-            return value
-    return record("{name}", out, self)
-'''
-
-BINARY_METHOD = '''
-def {method}(self, other):
-    """{value} for {a}, {b} = self, other"""
-    {a}, {left}, here = self._data, self._at, tape
-    if isinstance(other, Value):
-        {b}, {right} = other._data, other._at
-    elif isinstance(other, NUMBERS):
-        {b} = other = float(other)
-        {right} = here.place(other) or -1
-    else:
-        return NotImplemented
-    try:
-        out = {value}
-    except (ArithmeticError, ValueError):
-        out = ieee("{name}", a, b)
-    if left >= here.base <= right:
-        for at in here.slots:
-            i = at - here.base
-            here.code[i], here.left[i], here.right[i], here.data[i] = {code}, left, right, out
-            value = new(Value)
-            value._data, value._tape, value._left, value._right = out, here, self, other
-            value._at = value._home = at
-            return value
-    return record("{name}", out, {operands})
-'''
-
-COMPARISON = """
-def {method}(self, other):
-    if tracer.get() is not None:
-        return tracer.get().operate("{name}", self, other)
-    a, b = self._data, other._data if isinstance(other, Value) else other
-    return {value} if isinstance(b, NUMBERS) else NotImplemented
-"""
-
-OPERATORS = {"add", "sub", "mul", "div", "pow", "neg", "abs", "lt", "le", "gt", "ge", "eq", "ne"}
-
-
-AS_WRITTEN = {"a": "a", "b": "b", "left": "left", "right": "right", "operands": "self, other"}
-REFLECTED = {"a": "b", "b": "a", "left": "right", "right": "left", "operands": "other, self"}
-
-
-def _define(name, row):
-    """Give Value the methods of one operation."""
-    symbol = "truediv" if name == "div" else name
-    method = f"__{symbol}__" if name in OPERATORS else name
-    template = UNARY_METHOD if row.operands == 1 else BINARY_METHOD if row.slopes else COMPARISON
-    orders = {method: AS_WRITTEN}
-    if template is BINARY_METHOD and method != name:
-        orders[f"__r{symbol}__"] = REFLECTED
-    for method, order in orders.items():
-        scope = {}
-        source = template.format(
-            method=method, name=name, value=row.value, code=CODES.get(name), **order
-        )
-        exec(source, globals(), scope)
-        scope[method].__qualname__ = f"Value.{method}"
-        setattr(Value, method, scope[method])
-
-
-for _name, _row in OPERATIONS.items():
-    if _row.operands < 3:
-        _define(_name, _row)
-Value.abs = Value.__abs__  # type: ignore[attr-defined]
+        operation, operands = page.operation(slot)
+        grad = page.grad[position] if operation else None
+        places[slot] = len(steps)
+        steps.append(Step(operation, page.data[position], grad, tuple(places[x] for x in operands)))
+    return steps or [Step(None, root.data, root.grad, ())]

@@ -38,7 +38,7 @@ ALLOWED = {
     "holder": {"methods", "devices", "kernels", "tape"},
     "tensor": {"holder", "autograd", "tape", "ops", "devices", "dtypes", "printing"},
     "functions": {"tensor", "methods", "ops", "devices", "dtypes"},
-    "scalar": {"kernels", "tensor"},
+    "scalar": {"generated", "kernels", "tensor"},
     "recording": {"autograd", "tape", "tensor", "quiet", "devices", "generated"},
     "creation": {"tensor", "devices", "dtypes", "ops", "quiet"},
     "random": {"creation", "tensor", "methods", "devices", "dtypes"},

@@ -1,13 +1,16 @@
 """Scalars: micrograd's tests, PyTorch's values and slopes, memory, threads, pictures, the demo."""
 
+import builtins
 import copy
 import gc
+import inspect
 import math
 import pickle
 import random
 import re
 import subprocess
 import sys
+import textwrap
 import threading
 import tracemalloc
 import weakref
@@ -21,8 +24,9 @@ import pytest
 import minigrad as mg
 from helpers.speed import alone, assert_lead
 from minigrad import cli, scalar
-from minigrad.scalar import Value, draw, nn, value
+from minigrad.scalar import Value, draw, nn, operations, pages, replay
 from minigrad.scalar.operations import OPERATIONS
+from minigrad.scalar.value import history
 
 SPECIAL = [
     0.0,
@@ -45,13 +49,13 @@ SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
 
 
 @pytest.fixture
-def small_tapes(monkeypatch):
-    """Graphs that cross from tape to tape every few operations."""
-    monkeypatch.setattr(value, "SIZE", 7)
-    value.after(value.tape)
+def small_pages(monkeypatch):
+    """Graphs that cross from page to page every few operations."""
+    monkeypatch.setattr(pages, "SIZE", 7)
+    pages.turn(pages.current)
     yield
     monkeypatch.undo()
-    value.after(value.tape)
+    pages.turn(pages.current)
 
 
 def through(number, name, *operands):
@@ -194,7 +198,7 @@ def test_the_layers_make_the_sums_that_operators_make():
         outs = forward(inputs)
         total = outs[0] * 3.0 - outs[1] * outs[2] + outs[3]
         total.backward()
-        steps = value.history(total)
+        steps = history(total)
         found.append(([p.grad for p in model.parameters()], [s.data for s in outs]))
         assert {step.operation for step in steps} == {None, "mul", "add", "relu", "sub"}
         found[-1] += (sorted(repr(step[:3]) for step in steps),)
@@ -388,7 +392,7 @@ def test_copies_are_leaves():
     assert [p.grad for p in twin.parameters()] == [2 * g for g in before]
 
 
-# --- tapes ----------------------------------------------------------------------------------------
+# --- pages ----------------------------------------------------------------------------------------
 
 
 def some_program(leaves, steps, rng, number):
@@ -408,8 +412,8 @@ def some_program(leaves, steps, rng, number):
 
 @pytest.mark.torch
 @pytest.mark.parametrize("seed", range(8))
-def test_graphs_across_tapes_agree_with_pytorch(seed, small_tapes):
-    """60 operations on tapes of seven slots: every gradient of the graph, and of a second root."""
+def test_graphs_across_pages_agree_with_pytorch(seed, small_pages):
+    """60 operations on pages of seven slots: every gradient of the graph, and of a second root."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     numbers = [random.Random(seed).uniform(-2, 2) for _ in range(4)]
     pools = []
@@ -480,12 +484,12 @@ def test_dropped_graphs_are_freed_without_the_collector(backward):
     finally:
         tracemalloc.stop()
         gc.enable()
-    # A step fills three tapes of half a megabyte; one is written to, one or two are still held.
+    # A step fills three pages of half a megabyte; one is written to, one or two are still held.
     assert max(found[2:]) - min(found[2:]) < 1.2e6, found
     assert max(found) < 3e6, found
 
 
-def test_what_a_tape_kept_goes_with_it(small_tapes):
+def test_what_a_page_kept_goes_with_it(small_pages):
     x = Value(1.0)
     gone = weakref.ref(x)
     y = x * 2
@@ -493,13 +497,13 @@ def test_what_a_tape_kept_goes_with_it(small_tapes):
     try:
         del x, y
         for _ in range(3):
-            _ = Value(1.0) * 2  # the tape of x is full
+            _ = Value(1.0) * 2  # the page of x is full
         assert gone() is None
     finally:
         gc.enable()
 
 
-def test_a_value_of_an_old_graph_lives_on(small_tapes):
+def test_a_value_of_an_old_graph_lives_on(small_pages):
     """Two graphs in turns, and one of yesterday's numbers in today's."""
     x, y = Value(2.0), Value(3.0)
     kept = x * y
@@ -512,8 +516,26 @@ def test_a_value_of_an_old_graph_lives_on(small_tapes):
     assert kept.grad == pytest.approx(1.1**20 + 3 * 0.9**20, rel=1e-12)
 
 
-def test_threads_share_parameters_and_tapes(small_tapes):
-    """Four threads on one model, switching often, on tapes so small that all of them begin some."""
+def test_compiled_functions_use_results_of_older_pages(small_pages):
+    """Results with a history in common, and a number of it, whose page has long been full."""
+    w = Value(1.25)
+    x = w
+    for _ in range(12):
+        x = x * w - 1.5
+    y, z = x * x, (x / 2).tanh()
+
+    def function(a):
+        return a * x + y - z * w
+
+    expected = function(3.0)
+    expected.backward()
+    gradient, w.grad = w.grad, 0.0
+    assert scalar.compile(function)(3.0) == pytest.approx(expected.data, rel=1e-12)
+    assert w.grad == pytest.approx(gradient, rel=1e-12)
+
+
+def test_threads_share_parameters_and_pages(small_pages):
+    """Four threads on one model, switching often, on pages so small that all of them begin some."""
     random.seed(1)
     model = nn.MLP(2, [3, 1])
     shared = model.parameters()[0] * 3.0
@@ -524,7 +546,7 @@ def test_threads_share_parameters_and_tapes(small_tapes):
         y = shared
         for i in range(30):
             y = (y * w[i % 6] + (i + k) * 0.1).tanh() + w[(i + 1) % 6]
-        return y, [step.data for step in value.history(y) if step.operation]
+        return y, [step.data for step in history(y) if step.operation]
 
     truth = [(y.data, steps) for y, steps in map(graph, range(4))]
 
@@ -556,13 +578,13 @@ def test_threads_share_parameters_and_tapes(small_tapes):
 def test_the_sweep_is_kept_on_disk(tmp_path):
     """A second process compiles nothing."""
     code = (
-        "from minigrad.scalar import Value, nn, value\n"
+        "from minigrad.scalar import Value, nn, pages\n"
         "nn.MLP(2, [2, 1])([1.0, 2.0]).backward()\n"
-        "print([f._cache.hits for f in map(value.compiled, ('sweep', 'write_sums'))])\n"
+        "loops = map(pages.kernel, (pages.backward, pages.write_sums))\n"
+        "print([sum(loop.stats.cache_hits.values()) for loop in loops])\n"
     )
     if numba.config.DISABLE_JIT:
         pytest.skip("NUMBA_DISABLE_JIT is set: nothing is compiled")
-    code = code.replace("f._cache.hits", "sum(f.stats.cache_hits.values())")
     for expected in ("[0, 0]", "[1, 1]"):
         run = subprocess.run(
             [sys.executable, "-c", code],
@@ -592,6 +614,36 @@ def test_speed_beside_micrograd():
         return lambda: model([number(0.5), number(-0.25)]).backward()
 
     assert_lead(*(runner(*pair) for pair in models), 3)
+
+
+# --- what is generated, and what others see -------------------------------------------------------
+
+
+def test_docstrings_show_what_is_generated(monkeypatch):
+    shown = {}
+    monkeypatch.setattr(
+        operations, "define", lambda name, source, scope: shown.update({name: source})
+    )
+    operations.on_floats.__wrapped__("sigmoid")
+    operations.on_library.__wrapped__("exp(a) if a < 0.0 else b")
+    examples = [
+        (operations.on_floats, shown["sigmoid"]),
+        (operations.on_library, shown["formula"]),
+        (pages._slopes_source, pages._SOURCE),
+        (replay._instruction_source, replay._SOURCE),
+    ]
+    for function, source in examples:
+        parts = map(textwrap.dedent, inspect.getdoc(function).split("\n\n"))
+        (example,) = (part for part in parts if part.startswith("def "))
+        assert source.startswith(example), example
+
+
+def test_public_names():
+    scope = {}
+    exec("from minigrad.scalar import *", scope)
+    assert not scope.keys() & vars(builtins).keys() - {"__builtins__", "__doc__"}
+    assert set(dir(scalar)) == scope.keys() - {"__builtins__"} | {"abs", "compile", "max", "min"}
+    assert all(getattr(scalar, name) for name in dir(scalar))
 
 
 # --- pictures -------------------------------------------------------------------------------------
@@ -643,7 +695,7 @@ def test_boxes_lie_apart_and_inside():
             assert x + w <= x2 or x2 + w2 <= x or y + h <= y2 or y2 + h2 <= y
 
 
-def test_a_picture_crosses_tapes(small_tapes):
+def test_a_picture_crosses_pages(small_pages):
     x = Value(2.0)
     y = x
     for _ in range(10):

@@ -248,13 +248,13 @@ AGAIN = """
 import numpy as np
 from minigrad import scalar
 from minigrad.kernels import compiling, cpu
-from minigrad.scalar import compiled
+from minigrad.scalar.replay import instructions, replay_many, replay_one
 w = scalar.Value(2.0)
 step = scalar.compile(lambda x: scalar.exp(w * x))
 print(step(0.0), step(np.zeros(3)).sum(), w.grad)
-double, lanes = np.dtype("float64"), compiled.LANES
-builds = [compiling.specialise(compiled.replay_one, compiled._rule(1), double)]
-builds.append(compiling.specialise(compiled.replay, compiled._rule(lanes), double, False))
+double = np.dtype("float64")
+loops = replay_one, replay_many
+builds = [compiling.specialise(loop, instructions, double, False) for loop in loops]
 print(sum(sum(b.stats.cache_misses.values()) for b in builds))
 """
 
