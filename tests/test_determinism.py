@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from test_kernels import CE, IGNORED, LOSSES, POINTWISE, arguments, digest, logits, run_python
 
-from minigrad.kernels import compiling, cpu
+from minigrad.kernels import cpu
+from minigrad.kernels.cpu import binding
 
 CLASSES = {"few classes": 10, "many classes": 1000, "class weights": 100}
 NAMES = (*POINTWISE, *CLASSES)
@@ -60,7 +61,7 @@ def test_same_bits_over_100_runs(name, dtype):
         assert np.isfinite(first[0])
         runs = 100 if size < 1_000_000 else 10  # whose comparison takes longer than they do
         assert all(same(call(), first) for _ in range(runs))
-        with compiling._threads:
+        with binding._threads:
             assert same(call(), first)
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from layouts import LAYOUTS
-from minigrad.kernels import LOSSES, compiling, cpu, elementary, optimizers
+from minigrad.kernels import LOSSES, cpu, optimizers
+from minigrad.kernels.cpu import binding, elementary
 from minigrad.nn.functional import HUBER
 
 LOSSES = LOSSES | {"huber": HUBER}  # whose rule is derived
@@ -119,7 +120,7 @@ def test_serial_and_parallel_agree(name):
     total, _, slope = cpu.run_pointwise(LOSSES[name], *given)
     x, y, *numbers, _ = given
     out = np.empty_like(x)
-    serial = compiling.specialise(cpu.pointwise, LOSSES[name].rule, x.dtype)
+    serial = binding.specialise(cpu.pointwise, LOSSES[name].rule, x.dtype)
     np.testing.assert_allclose(serial(x, y, *map(np.float32, numbers), None, out), total, rtol=1e-6)
     np.testing.assert_allclose(out, slope, rtol=1e-6, atol=1e-6)
 
@@ -177,15 +178,15 @@ def test_no_layout_is_compiled_for(layout):
     rng, place = np.random.default_rng(0), LAYOUTS[layout]
     x, y = rng.standard_normal((2, 6, 4)).astype(np.float32)
     target, weight, keep = rng.integers(4, size=6), y[0] ** 2, y[:, 0] > -1
-    pointwise = compiling.specialise(cpu.pointwise, LOSSES["huber"].rule, x.dtype)
+    pointwise = binding.specialise(cpu.pointwise, LOSSES["huber"].rule, x.dtype)
     kernels = [
         (pointwise, lambda p: cpu.run_pointwise(LOSSES["huber"], p(x), p(y), p(x * x), p(x), True)),
         (
-            compiling.specialise(cpu.few_classes, CE.rule, x.dtype, False, 4),
+            binding.specialise(cpu.few_classes, CE.rule, x.dtype, False, 4),
             lambda p: cpu.run_classes(CE, p(x), p(target), p(weight), 3, p(y[:, 1]), True),
         ),
         (
-            compiling.specialise(cpu.weight_rows, CE.rule, x.dtype),
+            binding.specialise(cpu.weight_rows, CE.rule, x.dtype),
             lambda p: cpu.run_weights(CE, p(x), p(y), p(keep), p(y[:, 1]), True),
         ),
     ]
@@ -391,16 +392,17 @@ def run_python(code, *args, **environment):
 
 TRY = """if True:
     import sys, numpy as np
-    from copied import LOSSES, compiling, cpu
+    from copied import LOSSES, cpu
+    from copied.cpu import binding
     x = np.full(int(sys.argv[1]), 2, np.float32)
     print(cpu.run_pointwise(LOSSES["mse"], x, x - 1, 0.0, 1.0)[0] / x.size)
     threads = x.size >= cpu.PARALLEL
-    runs = [compiling.specialise(cpu.pointwise, LOSSES["mse"].rule, x.dtype, threads)]
+    runs = [binding.specialise(cpu.pointwise, LOSSES["mse"].rule, x.dtype, threads)]
     if len(sys.argv) > 2:
         rows = x[:6].reshape(2, 3)
         cpu.run_classes(LOSSES["cross_entropy"], rows, np.array([0, 1]), None, -100)
         rule = LOSSES["cross_entropy"].rule
-        runs.append(compiling.specialise(cpu.few_classes, rule, x.dtype, False, 3))
+        runs.append(binding.specialise(cpu.few_classes, rule, x.dtype, False, 3))
     print(sum(sum(r.stats.cache_hits.values()) for r in runs))
     print(sum(sum(r.stats.cache_misses.values()) for r in runs))"""
 
@@ -408,7 +410,7 @@ TRY = """if True:
 @pytest.fixture
 def copied(tmp_path):
     """The kernels as a package of their own, which a test may edit."""
-    source = Path(inspect.getfile(cpu)).parent
+    source = Path(inspect.getfile(cpu)).parents[1]
     shutil.copytree(source, tmp_path / "copied", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
@@ -417,13 +419,13 @@ def test_second_process_compiles_nothing_until_a_rule_changes(copied):
     where = {"PYTHONPATH": str(copied), "NUMBA_CACHE_DIR": str(copied / "cache")}
     assert run_python(TRY, cpu.PARALLEL, "rows", **where) == ["1.0", "0", "2"]
     assert run_python(TRY, cpu.PARALLEL, "rows", **where) == ["1.0", "2", "0"]
-    rule = copied / "copied" / "mse.py"
+    rule = copied / "copied" / "losses" / "mse.py"
     rule.write_text(rule.read_text().replace("return d * d,", "return 3 * d * d,"))
     assert run_python(TRY, 8, **where) == ["3.0", "0", "1"]
 
 
 def test_unwritable_install_caches_for_the_user(copied):
-    (copied / "copied" / "__pycache__").touch()  # no folder can take its place, even for root
+    (copied / "copied" / "cpu" / "__pycache__").touch()  # no folder can take its place, even for root
     where = {"PYTHONPATH": str(copied), "NUMBA_CACHE_DIR": ""}
     where |= dict.fromkeys(("XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"), str(copied / "user"))
     assert run_python(TRY, 8, **where) == ["1.0", "0", "1"]

@@ -247,14 +247,15 @@ def test_threads_give_the_same_bits_and_do_not_mix():
 AGAIN = """
 import numpy as np
 from minigrad import scalar
-from minigrad.kernels import compiling, cpu
+from minigrad.kernels import cpu
+from minigrad.kernels.cpu import binding
 from minigrad.scalar import compiled
 w = scalar.Value(2.0)
 step = scalar.compile(lambda x: scalar.exp(w * x))
 print(step(0.0), step(np.zeros(3)).sum(), w.grad)
 double, lanes = np.dtype("float64"), compiled.LANES
-builds = [compiling.specialise(compiled.replay_one, compiled._rule(1), double)]
-builds.append(compiling.specialise(compiled.replay, compiled._rule(lanes), double, False))
+builds = [binding.specialise(compiled.replay_one, compiled._rule(1), double)]
+builds.append(binding.specialise(compiled.replay, compiled._rule(lanes), double, False))
 print(sum(sum(b.stats.cache_misses.values()) for b in builds))
 """
 

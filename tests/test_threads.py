@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.kernels import compiling, cpu
+from minigrad.kernels import cpu
+from minigrad.kernels.cpu import binding
 
 F = mg.nn.functional
 THREADS, CALLS = 8, 1000
@@ -68,7 +69,7 @@ def hammer():
         [[(*given, rng.standard_normal()) for given in kinds(n, rng)] for n in sizes]
         for sizes in (SMALL, LARGE)
     )
-    with compiling._threads:  # taken: all that follows is serial
+    with binding._threads:  # taken: all that follows is serial
         expected = {id(given): bits(*given) for group in small + large for given in group}
     try:
         for given in large[0]:

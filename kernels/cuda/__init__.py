@@ -1,4 +1,4 @@
-"""What kernels/cpu.py is on the CPU, on a GPU: the same functions for CuPy's arrays.
+"""What kernels/cpu is on the CPU, on a GPU: the same functions for CuPy's arrays.
 
 A call launches kernels on CuPy's current stream and waits for nothing: results are arrays on the
 device, a loss's total too, and a class that is out of range is remembered there until `check`.
@@ -16,7 +16,7 @@ import numpy as np
 from numba import from_dtype, types
 
 from . import cross_entropy, elementwise, launching
-from .compiling import build
+from .binding import build
 from .launching import BLOCKS, in_order, launch, on_device, plain, state
 
 WAVE = 528  # blocks of a pointwise loss, at most: four on each of an H200's 132 SMs, all at once

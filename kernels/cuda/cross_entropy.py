@@ -1,7 +1,7 @@
 """Softmax cross-entropy's kernels, which keep a row on the chip while they read it once.
 
 A row's numbers: top, its largest logit; rest, the sum of e^(x - top) without one term, so that
-log(1 + rest) and a slope -rest / s keep their digits however sure the row is (see kernels/cpu.py).
+log(1 + rest) and a slope -rest / s keep their digits however sure the row is (see kernels/cpu).
 """
 
 from numba import cuda, float64, int32, int64
@@ -11,7 +11,7 @@ from .sums import fold, team_reduce
 
 ALIGNMENT = 16  # of arrays in shared memory that are accessed by 16 bytes; Numba's is an element's
 
-# Bound anew for each build (compiling.py). WIDTH: elements in 16 bytes. TEAM: threads that share a
+# Bound anew for each build (binding.py). WIDTH: elements in 16 bytes. TEAM: threads that share a
 # row, TEAMS of them in a block; each keeps VECTORS x 16 bytes in registers (KEPT elements) and
 # STAGED x 16 bytes in shared memory, and reads what is BEYOND twice. CLASSES: how many, if that is
 # constant; EACH: rows that a thread then takes, TILE elements in all. WEIGHTED, VALUES, SLOPES:

@@ -10,7 +10,7 @@ from .sums import fold
 BLOCK = 256  # threads
 VECTORS = 4  # accesses of 16 bytes to each operand before the first use: 131 KB in flight on an SM
 
-# Bound anew for each rule and float type (compiling.py). WIDTH: elements in 16 bytes; KEPT: in
+# Bound anew for each rule and float type (binding.py). WIDTH: elements in 16 bytes; KEPT: in
 # VECTORS times that; ALIGNED: whether arrays begin at multiples of 16 bytes; VARIES: whether there
 # is a parameter per element; VALUES, SLOPES: which outputs there are; A, B, C: which states an
 # optimizer has.

@@ -6,7 +6,7 @@ from .primitives import fresh, take_ticket
 
 EVERYONE = 0xFFFFFFFF  # all 32 lanes of a warp
 
-# Bound anew for each kernel (compiling.py). TEAM: the threads that share a row, a part of a
+# Bound anew for each kernel (binding.py). TEAM: the threads that share a row, a part of a
 # warp or a whole block; wide: the type of a row's sums.
 TEAM = wide = None
 

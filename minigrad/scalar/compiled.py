@@ -23,7 +23,7 @@ from .expressions import TRUTHS, Expression, Trace, needed
 from .operations import OPERATIONS
 from .value import CELLS, LEAF, NUMBERS, RECORDED, Value, tracer
 
-prange = point = None  # bound by kernels/compiling.py
+prange = point = None  # bound by kernels/cpu/binding.py
 LANES = 16  # samples side by side: two vectors of 8, and 1000 slots stay in the second-level cache
 BLOCKS = 64  # parts of an array of samples, whose gradients are added in order
 HEAD = 9  # numbers at the beginning of a table

@@ -1,4 +1,4 @@
-"""From a scalar function to what the kernels take: `rule` and `reference`, as in kernels/mse.py."""
+"""From a scalar function to what the kernels take: a `rule` and its `reference`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .expressions import TRUTHS, Expression, Trace, compiled, derivative, needed
 from .functions import ieee
 from .operations import OPERATIONS
 
-ELEMENTARY = ("exp", "exp_unit", "log", "log1p", "log1p_unit")  # of kernels/elementary.py
+ELEMENTARY = ("exp", "exp_unit", "log", "log1p", "log1p_unit")  # of kernels/cpu/elementary.py
 
 
 def derive(name: str, function: Callable, parameters: int) -> SimpleNamespace:
@@ -151,7 +151,7 @@ class _Typed(ast.NodeTransformer):
 
 
 def cheaper(node: Expression) -> str:
-    """The function of kernels/elementary.py for a node whose operand may have a known range."""
+    """The function of kernels/cpu/elementary.py for a node whose operand may have a known range."""
 
     def not_above_zero(e):
         return e.name == "neg" and e.operands[0].name == "abs"

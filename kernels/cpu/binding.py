@@ -5,7 +5,6 @@ What needs Numba is here and in the two files imported here.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import types
@@ -18,6 +17,7 @@ from numba import njit, prange
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import overload
 
+from .. import source
 from . import elementary
 from .cache import keep_on_disk
 
@@ -69,9 +69,8 @@ def _cast(real, x):
 
 # --- binding a loop to a rule -------------------------------------------------------------------
 
-_SOURCE = hashlib.sha256(
-    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-).hexdigest()[:12]
+_HERE = Path(__file__).parent
+_SOURCE = source.digest(_HERE, _HERE.parent, _HERE.parent / "losses")
 
 
 @cache
@@ -82,8 +81,8 @@ def specialise(loop, rule, dtype, parallel=False, classes=None):
 
     A closure over a dispatcher would miss Numba's disk cache in every new process (the key holds a
     number of the process). So the loop's code is rebound to globals of its own, which are no part
-    of the key, and its name carries the rule and a hash of every source file beside this one: an
-    edit anywhere in the folder compiles anew.
+    of the key, and its name carries the rule and a hash of every source file in kernels/
+    but those for GPUs: an edit of any compiles anew.
     """
     math = elementary.functions(dtype.type)
     scope = dict(

@@ -1,4 +1,4 @@
-"""Every loop on the CPU. A loop is written once; `compiling` binds it to a rule and a float type.
+"""Every loop on the CPU. A loop is written once; `binding` binds it to a rule and a float type.
 
 Same input, same bits: an array is cut into blocks by its size alone, a block is summed in WIDTH
 lanes of float64 (a mean is finite where the sum overflows float32, and equal terms, whose roundings
@@ -25,7 +25,7 @@ HALVES = (32, 16, 8, 4, 2, 1)
 CHAIN = 8  # chunks summed in the array's own type: the roundings of equal terms add up
 FEW, LANES = 32, 256  # up to so many classes, cross-entropy turns so many rows at a time
 
-# Bound anew for each rule and float type (kernels/compiling.py).
+# Bound anew for each rule and float type (binding.py).
 at = part = put = cast = prange = point = exp_gap = log1p = real = bits = CLASSES = None
 
 
@@ -381,20 +381,20 @@ def choose(loop, rule, dtype, work, *classes):
 def build(loop, rule, dtype, threads, *classes):
     """`loop` compiled with `rule` and the float type `dtype`, for many threads or for one."""
     if threads:
-        return _compiling().in_threads(loop, rule, dtype, *classes)
-    return _compiling().specialise(loop, rule, dtype, False, *classes)
+        return _binding().in_threads(loop, rule, dtype, *classes)
+    return _binding().specialise(loop, rule, dtype, False, *classes)
 
 
 def kernel(function):
-    """A function of its own compiled as it is; see compiling.kernel."""
-    return _compiling().kernel(function)
+    """A function of its own compiled as it is; see binding.kernel."""
+    return _binding().kernel(function)
 
 
-def _compiling():
+def _binding():
     """With the first kernel, not before: `import minigrad` takes a third without Numba."""
     with _loading:
-        from . import compiling
-    return compiling
+        from . import binding
+    return binding
 
 
 _loading = threading.RLock()

@@ -5,7 +5,7 @@ value w y log(1 + e^-x) + (1 - y) log(1 + e^x);  slope (1 - y) p - w y (1 - p), 
 With s = log(1 + e^-|x|), log(1 + e^-x) = max(-x, 0) + s: nothing overflows.
 """
 
-from .namespace import namespace
+from ..namespace import namespace
 
 
 def reference(x, y, pos_weight=1.0):

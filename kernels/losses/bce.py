@@ -5,7 +5,7 @@ The logarithms are cut off at -100, so that a wrong certainty costs 100 and not 
 PyTorch.
 """
 
-from .namespace import namespace
+from ..namespace import namespace
 
 EPSILON = 9.999999960041972e-13  # 1e-12 rounded to float32: PyTorch's, also in float64
 

@@ -8,7 +8,7 @@ t_c = w_c ((1 - ε) [c = y] + ε/C); a row of probabilities q is t_c = w_c ((1 -
 Source of the smoothing: Szegedy et al., "Rethinking the Inception Architecture", 2016.
 """
 
-from .namespace import namespace
+from ..namespace import namespace
 
 
 def reference(x, t):

@@ -1,6 +1,6 @@
 """Absolute error, d = x - y:  value |d|;  slope sign d, 0 at 0 and (as PyTorch's) at NaN."""
 
-from .namespace import namespace
+from ..namespace import namespace
 
 
 def reference(x, y):

@@ -3,7 +3,7 @@
 Quadratic near zero, linear far out (Girshick, "Fast R-CNN", 2015). β = 0 is L1.
 """
 
-from .namespace import namespace
+from ..namespace import namespace
 
 
 def reference(x, y, beta=1.0):

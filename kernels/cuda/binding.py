@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from functools import cache
 from pathlib import Path
@@ -11,14 +10,13 @@ from types import FunctionType, SimpleNamespace
 import numpy as np
 from numba import cuda, from_dtype
 
-from .. import elementary
+from .. import source
+from ..cpu import elementary
 from . import cross_entropy, elementwise, primitives, sums
 
 HELPERS = (*sums.HELPERS, *elementwise.HELPERS, *cross_entropy.HELPERS)
-_FOLDERS = (Path(__file__).parent, Path(__file__).parent.parent)
-_SOURCE = hashlib.sha256(
-    b"".join(path.read_bytes() for folder in _FOLDERS for path in sorted(folder.glob("*.py")))
-).hexdigest()[:12]
+_HERE = Path(__file__).parent
+_SOURCE = source.digest(*(_HERE.parent / room for room in (".", "losses", "cpu", "cuda")))
 
 
 def device(function):
@@ -59,7 +57,7 @@ def build(kernel, signature, threads, blocks, dtype, rule=None, **constants):
     signature: of its arguments; threads: to a block, of which at least `blocks` shall fit on an SM
     (which limits registers).
 
-    As with the CPU's loops (kernels/compiling.py), the code of a kernel and of its helpers is bound
+    As with the CPU's loops (cpu/binding.py), the code of a kernel and of its helpers is bound
     to globals of its own, which are no part of the disk cache's key: its name tells what they are.
     """
     math_of, kind = functions(dtype), from_dtype(np.dtype(dtype))
