@@ -8,13 +8,13 @@ import pytest
 from test_kernels import CE, IGNORED, LOSSES, POINTWISE, arguments, digest, logits, run_python
 
 from minigrad.kernels import cpu
-from minigrad.kernels.cpu import binding
+from minigrad.kernels.cpu import threads
 
 CLASSES = {"few classes": 10, "many classes": 1000, "class weights": 100}
 NAMES = (*POINTWISE, *CLASSES)
 SIZES = {
     "tiny": 7,
-    "one block": cpu.BLOCK,
+    "one block": cpu.sums.BLOCK,
     "below threads": cpu.PARALLEL - 1,
     "threads": cpu.PARALLEL,
     "million": 1_000_000,
@@ -61,7 +61,7 @@ def test_same_bits_over_100_runs(name, dtype):
         assert np.isfinite(first[0])
         runs = 100 if size < 1_000_000 else 10  # whose comparison takes longer than they do
         assert all(same(call(), first) for _ in range(runs))
-        with binding._threads:
+        with threads._team:
             assert same(call(), first)
 
 

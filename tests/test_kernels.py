@@ -22,7 +22,7 @@ CE = LOSSES["cross_entropy"]
 POINTWISE = [name for name in LOSSES if name != "cross_entropy"]
 PARAMETERS = {"smooth_l1": 0.25, "huber": 0.75, "bce_with_logits": 2.5}  # exact in float32
 DTYPES = (np.float32, np.float64)
-SERIAL = (0, 1, 7, cpu.BLOCK - 1, cpu.BLOCK, cpu.BLOCK + 1, cpu.PARALLEL - 1)
+SERIAL = (0, 1, 7, cpu.sums.BLOCK - 1, cpu.sums.BLOCK, cpu.sums.BLOCK + 1, cpu.PARALLEL - 1)
 PARALLEL = (cpu.PARALLEL, 70001)
 MODES = ("sum", "slope", "both")
 EDGES = np.array(  # ties, the border between two branches, far out, near the border of subnormals
@@ -120,7 +120,7 @@ def test_serial_and_parallel_agree(name):
     total, _, slope = cpu.run_pointwise(LOSSES[name], *given)
     x, y, *numbers, _ = given
     out = np.empty_like(x)
-    serial = binding.specialise(cpu.pointwise, LOSSES[name].rule, x.dtype)
+    serial = binding.kernel(cpu.pointwise.pointwise, LOSSES[name].rule, x.dtype)
     np.testing.assert_allclose(serial(x, y, *map(np.float32, numbers), None, out), total, rtol=1e-6)
     np.testing.assert_allclose(out, slope, rtol=1e-6, atol=1e-6)
 
@@ -178,15 +178,15 @@ def test_no_layout_is_compiled_for(layout):
     rng, place = np.random.default_rng(0), LAYOUTS[layout]
     x, y = rng.standard_normal((2, 6, 4)).astype(np.float32)
     target, weight, keep = rng.integers(4, size=6), y[0] ** 2, y[:, 0] > -1
-    pointwise = binding.specialise(cpu.pointwise, LOSSES["huber"].rule, x.dtype)
+    pointwise = binding.kernel(cpu.pointwise.pointwise, LOSSES["huber"].rule, x.dtype)
     kernels = [
         (pointwise, lambda p: cpu.run_pointwise(LOSSES["huber"], p(x), p(y), p(x * x), p(x), True)),
         (
-            binding.specialise(cpu.few_classes, CE.rule, x.dtype, False, 4),
+            binding.kernel(cpu.cross_entropy.few_classes, CE.rule, x.dtype, False, 4),
             lambda p: cpu.run_classes(CE, p(x), p(target), p(weight), 3, p(y[:, 1]), True),
         ),
         (
-            binding.specialise(cpu.weight_rows, CE.rule, x.dtype),
+            binding.kernel(cpu.cross_entropy.weight_rows, CE.rule, x.dtype),
             lambda p: cpu.run_weights(CE, p(x), p(y), p(keep), p(y[:, 1]), True),
         ),
     ]
@@ -233,7 +233,7 @@ def test_special_values_live():
 
 # --- cross-entropy ------------------------------------------------------------------------------
 
-ROWS = (0, 1, cpu.LANES - 1, cpu.LANES, cpu.LANES + 1)
+ROWS = (0, 1, cpu.cross_entropy.ROWS - 1, cpu.cross_entropy.ROWS, cpu.cross_entropy.ROWS + 1)
 IGNORED = -7
 
 
@@ -364,7 +364,7 @@ def test_any_ignore_index(ignore):
 
 def test_check_classes():
     weight = np.array([0.5, 2, 4], np.float32)
-    check = cpu.first_bad_class
+    check = binding.kernel(cpu.cross_entropy.count_classes, None, np.dtype("float64"))
     assert check(np.array([0, 2, -100, 1]), None, 3, -100) == (-1, 3.0)
     assert check(np.array([0, 2, -100, 1]), weight, 3, -100) == (-1, 6.5)
     assert check(np.array([0, 2, 1]), weight, 3, 2) == (-1, 2.5)
@@ -397,12 +397,12 @@ TRY = """if True:
     x = np.full(int(sys.argv[1]), 2, np.float32)
     print(cpu.run_pointwise(LOSSES["mse"], x, x - 1, 0.0, 1.0)[0] / x.size)
     threads = x.size >= cpu.PARALLEL
-    runs = [binding.specialise(cpu.pointwise, LOSSES["mse"].rule, x.dtype, threads)]
+    runs = [binding.kernel(cpu.pointwise.pointwise, LOSSES["mse"].rule, x.dtype, threads)]
     if len(sys.argv) > 2:
         rows = x[:6].reshape(2, 3)
         cpu.run_classes(LOSSES["cross_entropy"], rows, np.array([0, 1]), None, -100)
         rule = LOSSES["cross_entropy"].rule
-        runs.append(binding.specialise(cpu.few_classes, rule, x.dtype, False, 3))
+        runs.append(binding.kernel(cpu.cross_entropy.few_classes, rule, x.dtype, False, 3))
     print(sum(sum(r.stats.cache_hits.values()) for r in runs))
     print(sum(sum(r.stats.cache_misses.values()) for r in runs))"""
 
@@ -425,7 +425,8 @@ def test_second_process_compiles_nothing_until_a_rule_changes(copied):
 
 
 def test_unwritable_install_caches_for_the_user(copied):
-    (copied / "copied" / "cpu" / "__pycache__").touch()  # no folder can take its place, even for root
+    # No folder can take its place, even for root.
+    (copied / "copied" / "cpu" / "__pycache__").touch()
     where = {"PYTHONPATH": str(copied), "NUMBA_CACHE_DIR": ""}
     where |= dict.fromkeys(("XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"), str(copied / "user"))
     assert run_python(TRY, 8, **where) == ["1.0", "0", "1"]

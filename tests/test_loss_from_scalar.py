@@ -297,7 +297,7 @@ def test_choices_and_numbers():
         assert mg.autograd.gradcheck(f, (x, y))
         assert mg.autograd.gradgradcheck(f, (x, y))
     source = rules.derive("it", lambda x, y, s, t: (s * (x - y) + t) ** 2, 2).source
-    build = binding.specialise(cpu.pointwise, rules.rule_of(source), np.dtype("float64"), False)
+    build = binding.kernel(cpu.pointwise.pointwise, rules.rule_of(source), np.dtype("float64"))
     before = len(build.signatures)
     rule = rules.rule_of(source)
     for scale in (1.0, 2.0, 3.0):
@@ -344,7 +344,7 @@ out = {name}(x, mg.tensor([2.0, 2.0]), 0.75, "sum")
 out.backward()
 print(out.item(), x.grad.tolist())
 rule = rules.derive("", {name}.__wrapped__, 1).rule
-build = binding.specialise(cpu.pointwise, rule, np.dtype("float32"), False)
+build = binding.kernel(cpu.pointwise.pointwise, rule, np.dtype("float32"), False)
 print(sum(build.stats.cache_misses.values()))
 """
 

@@ -14,7 +14,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.kernels import cpu
-from minigrad.kernels.cpu import binding
+from minigrad.kernels.cpu import threads
 
 F = mg.nn.functional
 THREADS, CALLS = 8, 1000
@@ -48,7 +48,7 @@ def kinds(n, rng):
         yield loss, normal(n), normal(n)
     yield F.binary_cross_entropy, p, q
     yield F.binary_cross_entropy_with_logits, normal(n), q
-    for classes in (10, cpu.FEW + 1):
+    for classes in (10, cpu.cross_entropy.FEW + 1):
         rows = -(-n // classes)
         yield F.cross_entropy, normal(rows, classes), rng.integers(classes, size=rows)
     yield F.cross_entropy, normal(rows, classes), rng.random((rows, classes), np.float32)
@@ -69,7 +69,7 @@ def hammer():
         [[(*given, rng.standard_normal()) for given in kinds(n, rng)] for n in sizes]
         for sizes in (SMALL, LARGE)
     )
-    with binding._threads:  # taken: all that follows is serial
+    with threads._team:  # taken: all that follows is serial
         expected = {id(given): bits(*given) for group in small + large for given in group}
     try:
         for given in large[0]:

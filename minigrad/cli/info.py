@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
     rows["NumPy's BLAS"] = np.show_config("dicts")["Build Dependencies"]["blas"]["name"]
 
     # Numba settles on a threading layer in its first parallel call, so make one.
-    loop = binding.specialise(cpu.pointwise, LOSSES["mse"].rule, np.dtype("float32"), True)
+    loop = binding.kernel(cpu.pointwise.pointwise, LOSSES["mse"].rule, np.dtype("float32"), True)
     cpu.run_pointwise(LOSSES["mse"], *np.zeros((2, cpu.PARALLEL), np.float32))
     layer = numba.threading_layer()
     advice = ", slow to start: install libgomp" if layer == "workqueue" else ""

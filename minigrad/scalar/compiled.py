@@ -219,7 +219,7 @@ class Program:
         parts += [column for rows in (runs, columns, pairs) for column in zip(*rows, strict=True)]
         self.table = np.array([x for part in parts for x in part], np.uint32)
         self.inputs, self.slots = len(inputs), slots_used
-        self.alone = cpu.build(replay_one, _rule(1), np.dtype("float64"), False)
+        self.alone = cpu.kernel(replay_one, _rule(1), np.dtype("float64"))
 
     def room(self):
         """Slots for one sample, and the same memory as Python's floats, set in half the time."""
@@ -239,7 +239,7 @@ class Program:
         for row, column in zip(samples, columns, strict=False):
             row[:] = column
         if n:
-            loop = cpu.choose(replay, _rule(LANES), samples.dtype, n * self.slots)
+            loop = cpu.kernel(replay, _rule(LANES), samples.dtype, n * self.slots >= cpu.PARALLEL)
             with CELLS.lock:
                 loop(self.table, CELLS.both, samples)
         return samples[-1]

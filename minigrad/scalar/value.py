@@ -223,7 +223,7 @@ def compiled(name):
     function.__module__ = __name__
     digest = sha256(repr((source, CODES)).encode()).hexdigest()[:16]
     function.__qualname__ = f"{name}.{digest}"
-    return cpu.kernel(function)
+    return cpu.kernel_alone(function)
 
 
 # --- writing down ---------------------------------------------------------------------------------
