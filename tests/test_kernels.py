@@ -125,19 +125,20 @@ def test_serial_and_parallel_agree(name):
     np.testing.assert_allclose(out, slope, rtol=1e-6, atol=1e-6)
 
 
-OPTIMIZERS = (optimizers.sgd, optimizers.adam, optimizers.rmsprop)
+NUMBERS = {optimizers.sgd: 5, optimizers.adam: 7, optimizers.rmsprop: 6}  # of a step
 
 
 @pytest.mark.parametrize(
-    "rule", [*(loss.rule for loss in LOSSES.values()), *OPTIMIZERS],
-    ids=[*LOSSES, *(rule.__name__ for rule in OPTIMIZERS)],
+    "rule", [*(loss.rule for loss in LOSSES.values()), *NUMBERS],
+    ids=[*LOSSES, *(rule.__name__ for rule in NUMBERS)],
 )  # fmt: skip
 def test_float32_stays_float32(rule):
     point = numba.njit(rule(np.float32, elementary.functions(np.float32)))
     names = inspect.signature(point.py_func).parameters
-    point(*(np.full(7, 0.5) if name == "h" else np.float32(0.5) for name in names))
+    numbers = (0.5,) * NUMBERS.get(rule, 0)
+    point(*(numbers if name == "numbers" else np.float32(0.5) for name in names))
     (signature,) = point.nopython_signatures
-    results = 4 if "h" in names else 2
+    results = 4 if numbers else 2
     assert signature.return_type == numba.types.UniTuple(numba.float32, results)
 
 

@@ -86,7 +86,7 @@ def contiguous(array: Any) -> Any:
     """
     if type(array) is not np.ndarray or array.flags.carray:
         return array
-    array = np.require(array, requirements="CA")
+    array = np.require(array, requirements=["C", "A"])
     return array if array.flags.writeable else np.asarray(_Alias(array))
 
 
@@ -117,11 +117,11 @@ def run_pointwise(
     run = kernel(pointwise.pointwise, loss.rule, x.dtype, x.size >= PARALLEL)
     if type(parameter) is tuple:
         parameter = tuple(map(x.dtype.type, parameter))
-    value_out = memory.empty_like(x) if value else None
-    grad_out = None if upstream is None else memory.empty_like(x)
+    values = memory.empty_like(x) if value else None
+    slopes = None if upstream is None else memory.empty_like(x)
     up = 0.0 if upstream is None else upstream / count
-    total = run(flat(x), flat(y), flat(parameter), flat(up), flat(value_out), flat(grad_out))
-    return total / count, value_out, grad_out
+    total = run(flat(x), flat(y), flat(parameter), flat(up), flat(values), flat(slopes))
+    return total / count, values, slopes
 
 
 def run_classes(
@@ -160,11 +160,11 @@ def run_weights(
 
 def _run_rows(loop, classes, loss, x, given, upstream, value, count):
     run = kernel(loop, loss.rule, x.dtype, x.size >= PARALLEL and len(x) > 1, classes)
-    value_out = np.empty(len(x), x.dtype) if value else None
-    grad_out = None if upstream is None else memory.empty_like(x)
+    values = np.empty(len(x), x.dtype) if value else None
+    slopes = None if upstream is None else memory.empty_like(x)
     up = 0.0 if upstream is None else contiguous(upstream / count)
-    total = run(contiguous(x), *map(contiguous, given), up, value_out, grad_out)
-    return total / count, value_out, grad_out
+    total = run(contiguous(x), *map(contiguous, given), up, values, slopes)
+    return total / count, values, slopes
 
 
 def count_classes(
@@ -187,9 +187,9 @@ def count_classes(
 def run_zero_below(g: np.ndarray, out: np.ndarray) -> np.ndarray:
     """g where out > 0 or NaN, else 0: the slope of a ReLU. Arrays of one shape and float dtype."""
     run = kernel(elementwise.zero_below, None, g.dtype, g.size // 8 >= PARALLEL)
-    grad_out = memory.empty_like(g)
-    run(flat(g), flat(out), flat(grad_out))
-    return grad_out
+    slopes = memory.empty_like(g)
+    run(flat(g), flat(out), flat(slopes))
+    return slopes
 
 
 def run_erf(x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A loop and a rule become a kernel: `bind` puts them together, Numba compiles what comes out."""
+"""A loop and a rule become a kernel: `binding` puts them together, Numba compiles them."""
 
 from __future__ import annotations
 
@@ -6,68 +6,63 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import FunctionType
+from typing import Any
 
 import numba
 import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from .. import source
+from .. import bind
+from ..namespace import Real
 from . import bound, elementary
 from .cache import keep_on_disk
 
-OPTIONS = {"fastmath": elementary.FAST, "error_model": "numpy", "nogil": True}
+OPTIONS: dict[str, Any] = {"fastmath": elementary.FAST, "error_model": "numpy", "nogil": True}
 
 _HERE = Path(__file__).parent
-_SOURCE = source.digest(_HERE, _HERE.parent, _HERE.parent / "losses")
+_SOURCE = bind.digest(_HERE, _HERE.parent, _HERE.parent / "losses")
 
 
-def bind(
+def binding(
     loop: Callable, rule: Callable | None, dtype: np.dtype, classes: int | None = None
 ) -> FunctionType:
     """The loop, with the names of bound.py filled in for a rule and a float type: plain Python.
 
     classes: how many, for a loop that is compiled for one number of them.
 
-    `bind(pointwise, mse.rule, np.dtype("float32"))` is the function that one would have written for
-    this one loss by hand, whose innermost loop, in `chunk`, is by then
+    `binding(pointwise, mse.rule, np.dtype("float32"))` is the function that one would have written
+    for this one loss by hand, whose innermost loop, in `chunk`, is by then
 
         for k in range(count):
             d = xs[k] - ys[k]
             value, slope = d * d, d * (float32(upstreams) + float32(upstreams))
             partial[k] += value
-            grads[k] = slope
+            chunk_slopes[k] = slope
 
     where `upstreams` is a number (else it is `upstreams[k]`) and of the two outputs there is but
-    `grad_out`: what a loop asks of the types of its arguments leaves no trace in a kernel.
+    `slopes`: what a loop asks of the types of its arguments leaves no trace in a kernel.
 
     The code of the loop, and of each function it calls, is given globals of its own. A closure
     would do as well, but miss Numba's disk cache in every new process: the key of the cache holds
     the number that a compiled function in a closure has in its process.
     """
-    math = elementary.functions(dtype.type)
+    real: Real = dtype.type
+    math = elementary.functions(real)
     names = {
-        "real": dtype.type,
+        "real": real,
         "bits": np.int64 if dtype == np.float64 else np.int32,
         "CLASSES": classes or 0,
         "prange": numba.prange,
         "exp_gap": math.exp_gap,
         "log1p": math.log1p,
-        "element": _element_of(dtype.type),
+        "element": _element_of(real),
         "section": bound.section,
         "store": bound.store,
     }
     if rule is not None:
-        names["point"] = _inlined(rule(dtype.type, math))
-
-    def filled_in(function):
-        found = function.__globals__
-        for name in source.globals_of(function):
-            if name not in names and isinstance(found.get(name), FunctionType):
-                names[name] = _inlined(filled_in(found[name]))
-        return FunctionType(function.__code__, {**found, **names}, function.__name__)
-
-    return filled_in(loop)
+        names["point"] = _inlined(rule(real, math))
+    return bind.bind(loop, names, _inlined)
 
 
 def _inlined(function):
@@ -82,21 +77,20 @@ def kernel(
     dtype: np.dtype,
     parallel: bool = False,
     classes: int | None = None,
-) -> Callable:
+) -> Any:
     """The binding, compiled for many threads or for one, from the disk cache where possible.
 
     Its name carries all that it is made of: the rule and a digest of every source file in kernels/
     but those for GPUs. So an edit of any compiles anew.
     """
-    function = bind(loop, rule, dtype, classes)
-    owner = "" if rule is None else f"{rule.__module__.rpartition('.')[2]}-{rule.__name__}"
+    function = binding(loop, rule, dtype, classes)
     form = f"{'parallel' if parallel else 'serial'}{classes or ''}"
-    function.__qualname__ = ".".join([loop.__name__, owner, dtype.name, form, _SOURCE])
+    function.__qualname__ = bind.title(loop, rule, dtype.name, form, _SOURCE)
     function.__module__ = loop.__module__
     return keep_on_disk(njit(parallel=parallel, **OPTIONS)(function))
 
 
-def kernel_alone(function: Callable) -> Callable:
+def kernel_alone(function: Callable) -> Any:
     """A function that leaves nothing open, compiled as it is, from the disk cache where possible.
 
     Its qualified name must tell what is in it.

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..namespace import Real
+
 # The float type of a kernel's arrays, and the integer type of as many bits. real(0.5) is a constant
 # of a kernel's own type: a bare 0.5 would make float32 arithmetic float64.
-real: type[np.floating] = np.float64
+real: Real = np.float64
 bits: type[np.signedinteger] = np.int64
 
 # The number of classes, in a kernel that is compiled for one number of them; else 0.

@@ -1,7 +1,9 @@
 """Adam, and Adam with the weight decay taken out of the gradient."""
 
+from typing import Any
+
 from ..kernels import optimizers
-from .optimizer import Optimizer, check
+from .optimizer import Optimizer, Params, check
 
 
 class Adam(Optimizer):
@@ -9,7 +11,10 @@ class Adam(Optimizer):
 
     rule, states = staticmethod(optimizers.adam), ("exp_avg", "exp_avg_sq")
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0):
+    def __init__(
+        self, params: Params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0,
+    ) -> None:  # fmt: skip
         check("learning rate", lr, "lr >= 0")
         check("epsilon", eps, "eps >= 0")
         if not isinstance(betas, tuple | list) or len(betas) != 2:
@@ -25,16 +30,20 @@ class Adam(Optimizer):
         """The L2 term's factor, and what the parameter shrinks by."""
         return group["weight_decay"], 1.0
 
-    def numbers(self, group, t):
+    def numbers(self, group: dict[str, Any], t: int) -> optimizers.AdamNumbers:
         beta1, beta2 = group["betas"]
-        size, correction = group["lr"] / (1 - beta1**t), (1 - beta2**t) ** -0.5
-        return size, beta1, beta2, correction, group["eps"], *self._decay(group)
+        step_size, correction = group["lr"] / (1 - beta1**t), (1 - beta2**t) ** -0.5
+        l2, shrink = self._decay(group)
+        return optimizers.AdamNumbers(step_size, beta1, beta2, correction, group["eps"], l2, shrink)
 
 
 class AdamW(Adam):
     """Adam that shrinks parameters by lr * weight_decay instead of adding an L2 term."""
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
+    def __init__(
+        self, params: Params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 1e-2,
+    ) -> None:  # fmt: skip
         super().__init__(params, lr, betas, eps, weight_decay)
 
     def _decay(self, group):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..tape import repeated
+from .optimizer import Optimizer
 
 
 def _groups(optimizer):
@@ -23,7 +24,7 @@ class LRScheduler:
     It hands its own options on by name; they become attributes.
     """
 
-    def __init__(self, optimizer: Any, last_epoch: int = -1, **options: Any):
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1, **options: Any) -> None:
         for group in _groups(optimizer):
             if last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
@@ -67,14 +68,21 @@ class LRScheduler:
 class LambdaLR(LRScheduler):
     """The initial rate times lr_lambda(epoch); one function, or a list with one per group."""
 
-    def __init__(self, optimizer, lr_lambda: Callable | list[Callable], last_epoch=-1):
+    lr_lambdas: list[Callable[[int], float]]
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
+        last_epoch: int = -1,
+    ) -> None:
         groups = len(_groups(optimizer))
         functions = lr_lambda if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
         if len(functions) != groups:
             raise ValueError(f"Expected {groups} lr_lambdas, but got {len(functions)}")
         super().__init__(optimizer, last_epoch, lr_lambdas=functions)
 
-    def get_lr(self):
+    def get_lr(self) -> list[float]:
         pairs = zip(self.base_lrs, self.lr_lambdas, strict=True)
         return [rate * function(self.last_epoch) for rate, function in pairs]
 
@@ -82,20 +90,31 @@ class LambdaLR(LRScheduler):
 class MultiStepLR(LRScheduler):
     """Multiply the rate by `gamma` at every epoch in `milestones`, twice if it is there twice."""
 
-    def __init__(self, optimizer, milestones: Iterable[int], gamma=0.1, last_epoch=-1):
+    milestones: list[int]
+    gamma: float
+
+    def __init__(
+        self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1,
+        last_epoch: int = -1,
+    ) -> None:  # fmt: skip
         super().__init__(optimizer, last_epoch, milestones=sorted(milestones), gamma=gamma)
 
-    def get_lr(self):
+    def get_lr(self) -> list[float]:
         return self._times(self.gamma ** self.milestones.count(self.last_epoch))
 
 
 class StepLR(LRScheduler):
     """Multiply the rate by `gamma` every `step_size` epochs."""
 
-    def __init__(self, optimizer, step_size: int, gamma=0.1, last_epoch=-1):
+    step_size: int
+    gamma: float
+
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         super().__init__(optimizer, last_epoch, step_size=step_size, gamma=gamma)
 
-    def get_lr(self):
+    def get_lr(self) -> list[float]:
         due = self.last_epoch > 0 and self.last_epoch % self.step_size == 0
         return self._times(self.gamma if due else 1)
 
@@ -103,20 +122,27 @@ class StepLR(LRScheduler):
 class ExponentialLR(LRScheduler):
     """Multiply the rate by `gamma` every epoch."""
 
-    def __init__(self, optimizer, gamma: float, last_epoch=-1):
+    gamma: float
+
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         super().__init__(optimizer, last_epoch, gamma=gamma)
 
-    def get_lr(self):
+    def get_lr(self) -> list[float]:
         return self._times(1 if self._first else self.gamma)
 
 
 class CosineAnnealingLR(LRScheduler):
     """Lower the rate along half a cosine to `eta_min` at epoch `T_max`, then back up, and so on."""
 
-    def __init__(self, optimizer, T_max: int, eta_min=0.0, last_epoch=-1):
+    T_max: int
+    eta_min: float
+
+    def __init__(
+        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
         super().__init__(optimizer, last_epoch, T_max=T_max, eta_min=eta_min)
 
-    def get_lr(self):
+    def get_lr(self) -> list[float]:
         if self._first:
             return self.get_last_lr()
         # A change of the rate by hand is kept: it enters the next rate as a factor, except where
@@ -138,9 +164,10 @@ class ReduceLROnPlateau(LRScheduler):
     """
 
     def __init__(
-        self, optimizer, mode="min", factor=0.1, patience=10, threshold=1e-4,
-        threshold_mode="rel", cooldown=0, min_lr: float | list[float] = 0, eps=1e-8,
-    ):  # fmt: skip
+        self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10,
+        threshold: float = 1e-4, threshold_mode: str = "rel", cooldown: int = 0,
+        min_lr: float | list[float] = 0, eps: float = 1e-8,
+    ) -> None:  # fmt: skip
         groups = len(_groups(optimizer))
         min_lrs = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * groups
         if factor >= 1:
@@ -157,7 +184,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = 0
 
-    def step(self, metrics) -> None:  # type: ignore[override]
+    def step(self, metrics: Any) -> None:  # type: ignore[override]
         """Take the epoch's metric (a number or a tensor of one element), and maybe reduce."""
         current, self.last_epoch = float(metrics), self.last_epoch + 1
         self.num_bad_epochs += 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterable
+from typing import Any, overload
 
 from ..autograd import enable_grad
 from ..devices import module
@@ -10,8 +12,11 @@ from ..kernels import backend
 from ..tape import refuse, repeated
 from ..tensor import Tensor
 
+# Parameters, with their names or without, or groups of them with options of their own.
+Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 
-def check(name, value, expected, below=None):
+
+def check(name: str, value: Any, expected: str, below: float | None = None) -> None:
     """Raise ValueError in PyTorch's words unless a hyperparameter is in [0, below)."""
     try:
         fits = value >= 0 and (below is None or value < below)
@@ -28,19 +33,21 @@ class Optimizer:
     A subclass names its scalar `rule` and its `states`, and gives the numbers of a step.
     """
 
-    rule: staticmethod
+    rule: Any  # see kernels/optimizers.py
     states: tuple[str, ...]
 
-    def __init__(self, params, defaults):
+    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
                 "but got Tensor"
             )
-        self.defaults, self.state, self.param_groups = defaults, {}, []
+        self.defaults = defaults
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.param_groups: list[dict[str, Any]] = []
         # parameter -> its array, its state and which ones are used, the kernel bound to these
-        self._bound = {}
-        groups = [g[1] if isinstance(g, tuple) else g for g in params]
+        self._bound: dict[Tensor, tuple] = {}
+        groups: list = [g[1] if isinstance(g, tuple) else g for g in params]
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
         if not isinstance(groups[0], dict):
@@ -48,7 +55,7 @@ class Optimizer:
         for group in groups:
             self.add_param_group(group)
 
-    def add_param_group(self, param_group: dict) -> None:
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with options of their own: {"params": [...], "lr": ...}."""
         if not isinstance(param_group, dict):
             kind = type(param_group).__name__
@@ -73,7 +80,7 @@ class Optimizer:
             )
         self.param_groups.append({**self.defaults, **param_group, "params": params})
 
-    def zero_grad(self, set_to_none=True):
+    def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients (or, with set_to_none=False, fill them with 0)."""
         for group in self.param_groups:
             for p in group["params"]:
@@ -82,15 +89,19 @@ class Optimizer:
                 elif p.grad is not None:
                     p.grad.detach_().zero_()
 
-    def needs(self, group) -> tuple[bool, ...]:
+    def needs(self, group: dict[str, Any]) -> tuple[bool, ...]:
         """Which of `states` this group's options use."""
         return (True,) * len(self.states)
 
-    def numbers(self, group, t) -> tuple[float, ...]:
-        """What the rule wants as `h` in step t = 1, 2, ..."""
+    def numbers(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
+        """What the rule wants to know of step t = 1, 2, ..."""
         raise NotImplementedError
 
-    def step(self, closure=None):
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], Any]) -> Any: ...
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; returns closure()'s loss, if one is given."""
         if closure is not None:
             refuse("optimizer.step(closure) runs the closure as it likes; call step() without one")
@@ -140,7 +151,7 @@ class Optimizer:
         self._bound[p] = p.array, state, needs, update
         return self._bound[p]
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         """States and options, with parameters numbered in order."""
         order = [p for group in self.param_groups for p in group["params"]]
         number = {id(p): i for i, p in enumerate(order)}
@@ -151,7 +162,7 @@ class Optimizer:
         state = {number[id(p)]: dict(s) for p, s in self.state.items()}
         return {"state": state, "param_groups": groups}
 
-    def load_state_dict(self, state_dict: dict) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the states and options of an optimizer with groups of the same sizes.
 
         Raises ValueError, and takes over nothing, if sizes, shapes or dtypes differ, a state or an
@@ -207,7 +218,7 @@ class Optimizer:
             for name, value in state.items()
         }
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
         for i, group in enumerate(self.param_groups):
             lines.append(f"Parameter Group {i}")

@@ -1,7 +1,9 @@
 """RMSprop."""
 
+from typing import Any
+
 from ..kernels import optimizers
-from .optimizer import Optimizer, check
+from .optimizer import Optimizer, Params, check
 
 
 class RMSprop(Optimizer):
@@ -11,28 +13,22 @@ class RMSprop(Optimizer):
     states = ("square_avg", "grad_avg", "momentum_buffer")
 
     def __init__(
-        self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False
-    ):
+        self, params: Params, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
+        weight_decay: float = 0, momentum: float = 0, centered: bool = False,
+    ) -> None:  # fmt: skip
         check("learning rate", lr, "lr >= 0")
         check("epsilon", eps, "eps >= 0")
         check("momentum", momentum, "momentum >= 0")
         check("weight_decay", weight_decay, "weight_decay >= 0")
         check("alpha", alpha, "alpha >= 0")
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "alpha": alpha,
-                "eps": eps,
-                "centered": centered,
-                "weight_decay": weight_decay,
-            },
-        )
+        super().__init__(params, {
+            "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
+            "weight_decay": weight_decay,
+        })  # fmt: skip
 
-    def needs(self, group):
+    def needs(self, group: dict[str, Any]) -> tuple[bool, ...]:
         return True, group["centered"], group["momentum"] != 0
 
-    def numbers(self, group, t):
-        names = ("lr", "alpha", "eps", "weight_decay", "momentum", "centered")
-        return tuple(group[name] for name in names)
+    def numbers(self, group: dict[str, Any], t: int) -> optimizers.RMSpropNumbers:
+        numbers = optimizers.RMSpropNumbers
+        return numbers(*(group[name] for name in numbers._fields))

@@ -1,7 +1,9 @@
 """Stochastic gradient descent."""
 
+from typing import Any
+
 from ..kernels import optimizers
-from .optimizer import Optimizer, check
+from .optimizer import Optimizer, Params, check
 
 
 class SGD(Optimizer):
@@ -9,26 +11,26 @@ class SGD(Optimizer):
 
     rule, states = staticmethod(optimizers.sgd), ("momentum_buffer",)
 
-    def __init__(self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False):
+    def __init__(
+        self, params: Params, lr: float = 1e-3, momentum: float = 0, dampening: float = 0,
+        weight_decay: float = 0, nesterov: bool = False,
+    ) -> None:  # fmt: skip
         check("learning rate", lr, "lr >= 0")
         check("momentum", momentum, "momentum >= 0")
         check("weight_decay", weight_decay, "weight_decay >= 0")
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-            },
-        )
+        super().__init__(params, {
+            "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
+            "nesterov": nesterov,
+        })  # fmt: skip
 
-    def needs(self, group):
+    def needs(self, group: dict[str, Any]) -> tuple[bool, ...]:
         return (group["momentum"] != 0,)
 
-    def numbers(self, group, t):
-        take = 1 - group["dampening"] if t > 1 and group["momentum"] else 1
-        return group["lr"], group["weight_decay"], group["momentum"], take, group["nesterov"]
+    def numbers(self, group: dict[str, Any], t: int) -> optimizers.SGDNumbers:
+        momentum = group["momentum"]
+        gain = 1 - group["dampening"] if t > 1 and momentum else 1
+        return optimizers.SGDNumbers(
+            group["lr"], group["weight_decay"], momentum, gain, group["nesterov"]
+        )
