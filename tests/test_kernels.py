@@ -120,7 +120,7 @@ def test_serial_and_parallel_agree(name):
     total, _, slope = cpu.run_pointwise(LOSSES[name], *given)
     x, y, *numbers, _ = given
     out = np.empty_like(x)
-    serial = binding.kernel(cpu.pointwise.pointwise, LOSSES[name].rule, x.dtype)
+    serial = binding.kernel(cpu.pointwise.pointwise, LOSSES[name].rule, x.dtype, False)
     np.testing.assert_allclose(serial(x, y, *map(np.float32, numbers), None, out), total, rtol=1e-6)
     np.testing.assert_allclose(out, slope, rtol=1e-6, atol=1e-6)
 
@@ -179,7 +179,7 @@ def test_no_layout_is_compiled_for(layout):
     rng, place = np.random.default_rng(0), LAYOUTS[layout]
     x, y = rng.standard_normal((2, 6, 4)).astype(np.float32)
     target, weight, keep = rng.integers(4, size=6), y[0] ** 2, y[:, 0] > -1
-    pointwise = binding.kernel(cpu.pointwise.pointwise, LOSSES["huber"].rule, x.dtype)
+    pointwise = binding.kernel(cpu.pointwise.pointwise, LOSSES["huber"].rule, x.dtype, False)
     kernels = [
         (pointwise, lambda p: cpu.run_pointwise(LOSSES["huber"], p(x), p(y), p(x * x), p(x), True)),
         (
@@ -187,7 +187,7 @@ def test_no_layout_is_compiled_for(layout):
             lambda p: cpu.run_classes(CE, p(x), p(target), p(weight), 3, p(y[:, 1]), True),
         ),
         (
-            binding.kernel(cpu.cross_entropy.weight_rows, CE.rule, x.dtype),
+            binding.kernel(cpu.cross_entropy.weight_rows, CE.rule, x.dtype, False),
             lambda p: cpu.run_weights(CE, p(x), p(y), p(keep), p(y[:, 1]), True),
         ),
     ]
@@ -365,7 +365,7 @@ def test_any_ignore_index(ignore):
 
 def test_check_classes():
     weight = np.array([0.5, 2, 4], np.float32)
-    check = binding.kernel(cpu.cross_entropy.count_classes, None, np.dtype("float64"))
+    check = cpu.kernel(cpu.cross_entropy.count_classes, None, np.dtype("float64"))
     assert check(np.array([0, 2, -100, 1]), None, 3, -100) == (-1, 3.0)
     assert check(np.array([0, 2, -100, 1]), weight, 3, -100) == (-1, 6.5)
     assert check(np.array([0, 2, 1]), weight, 3, 2) == (-1, 2.5)

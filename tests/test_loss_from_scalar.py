@@ -297,7 +297,9 @@ def test_choices_and_numbers():
         assert mg.autograd.gradcheck(f, (x, y))
         assert mg.autograd.gradgradcheck(f, (x, y))
     source = rules.derive("it", lambda x, y, s, t: (s * (x - y) + t) ** 2, 2).source
-    build = binding.kernel(cpu.pointwise.pointwise, rules.rule_of(source), np.dtype("float64"))
+    build = binding.kernel(
+        cpu.pointwise.pointwise, rules.rule_of(source), np.dtype("float64"), False
+    )
     before = len(build.signatures)
     rule = rules.rule_of(source)
     for scale in (1.0, 2.0, 3.0):

@@ -254,7 +254,7 @@ w = scalar.Value(2.0)
 step = scalar.compile(lambda x: scalar.exp(w * x))
 print(step(0.0), step(np.zeros(3)).sum(), w.grad)
 double, lanes = np.dtype("float64"), compiled.LANES
-builds = [binding.kernel(compiled.replay_one, compiled._rule(1), double)]
+builds = [binding.kernel(compiled.replay_one, compiled._rule(1), double, False)]
 builds.append(binding.kernel(compiled.replay, compiled._rule(lanes), double, False))
 print(sum(sum(b.stats.cache_misses.values()) for b in builds))
 """

@@ -30,11 +30,7 @@ Results = tuple[float, np.ndarray | None, np.ndarray | None]  # total, values, g
 
 @cache
 def kernel(
-    loop: Callable,
-    rule: Callable | None,
-    dtype: np.dtype,
-    parallel: bool = False,
-    classes: int | None = None,
+    loop: Callable, rule: Callable | None, dtype: np.dtype, parallel: bool = False, *classes: int
 ) -> Callable:
     """`loop` compiled with `rule` and the float type `dtype`, for many threads or for one.
 
@@ -42,8 +38,8 @@ def kernel(
     """
     binding, threads = _with_numba()
     if parallel:
-        return threads.shared_kernel(loop, rule, dtype, classes)
-    return binding.kernel(loop, rule, dtype, False, classes)
+        return threads.shared_kernel(loop, rule, dtype, *classes)
+    return binding.kernel(loop, rule, dtype, False, *classes)
 
 
 def kernel_alone(function: Callable) -> Callable:
@@ -140,8 +136,8 @@ def run_classes(
     """
     few = 0 < x.shape[1] <= cross_entropy.FEW
     loop = cross_entropy.few_classes if few else cross_entropy.class_rows
-    given, classes = (target, weight, ignore), x.shape[1] if few else None
-    return _run_rows(loop, classes, loss, x, given, upstream, value, count)
+    given = (target, weight, ignore)
+    return _run_rows(loop, loss, x, given, upstream, value, count)
 
 
 def run_weights(
@@ -154,12 +150,13 @@ def run_weights(
     count: float = 1.0,
 ) -> Results:
     """One pass of cross-entropy over x (n, C) and class weights t (n, C); see weight_rows."""
-    loop = cross_entropy.weight_rows
-    return _run_rows(loop, None, loss, x, (t, keep), upstream, value, count)
+    return _run_rows(cross_entropy.weight_rows, loss, x, (t, keep), upstream, value, count)
 
 
-def _run_rows(loop, classes, loss, x, given, upstream, value, count):
-    run = kernel(loop, loss.rule, x.dtype, x.size >= PARALLEL and len(x) > 1, classes)
+def _run_rows(loop, loss, x, given, upstream, value, count):
+    parallel, classes = x.size >= PARALLEL and len(x) > 1, x.shape[1:]
+    classes = classes if loop is cross_entropy.few_classes else ()
+    run = kernel(loop, loss.rule, x.dtype, parallel, *classes)
     values = np.empty(len(x), x.dtype) if value else None
     slopes = None if upstream is None else memory.empty_like(x)
     up = 0.0 if upstream is None else contiguous(upstream / count)

@@ -25,7 +25,7 @@ _SOURCE = bind.digest(_HERE, _HERE.parent, _HERE.parent / "losses")
 
 
 def binding(
-    loop: Callable, rule: Callable | None, dtype: np.dtype, classes: int | None = None
+    loop: Callable, rule: Callable | None, dtype: np.dtype, classes: int = 0
 ) -> FunctionType:
     """The loop, with the names of bound.py filled in for a rule and a float type: plain Python.
 
@@ -52,7 +52,7 @@ def binding(
     names = {
         "real": real,
         "bits": np.int64 if dtype == np.float64 else np.int32,
-        "CLASSES": classes or 0,
+        "CLASSES": classes,
         "prange": numba.prange,
         "exp_gap": math.exp_gap,
         "log1p": math.log1p,
@@ -72,19 +72,15 @@ def _inlined(function):
 
 @cache
 def kernel(
-    loop: Callable,
-    rule: Callable | None,
-    dtype: np.dtype,
-    parallel: bool = False,
-    classes: int | None = None,
+    loop: Callable, rule: Callable | None, dtype: np.dtype, parallel: bool, *classes: int
 ) -> Any:
     """The binding, compiled for many threads or for one, from the disk cache where possible.
 
     Its name carries all that it is made of: the rule and a digest of every source file in kernels/
     but those for GPUs. So an edit of any compiles anew.
     """
-    function = binding(loop, rule, dtype, classes)
-    form = f"{'parallel' if parallel else 'serial'}{classes or ''}"
+    function = binding(loop, rule, dtype, *classes)
+    form = "-".join(["parallel" if parallel else "serial", *map(str, classes)])
     function.__qualname__ = bind.title(loop, rule, dtype.name, form, _SOURCE)
     function.__module__ = loop.__module__
     return keep_on_disk(njit(parallel=parallel, **OPTIONS)(function))

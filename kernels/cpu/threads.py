@@ -19,7 +19,7 @@ _team = threading.Lock()  # held by whoever launches; by nobody in a child that 
 
 @cache
 def shared_kernel(
-    loop: Callable, rule: Callable | None, dtype: np.dtype, classes: int | None = None
+    loop: Callable, rule: Callable | None, dtype: np.dtype, *classes: int
 ) -> Callable:
     """The kernel, shared among threads; it runs in this one alone while those are busy.
 
@@ -27,11 +27,11 @@ def shared_kernel(
     once, and OpenMP would give each of them a team of its own.
     """
     start_threads()
-    parallel = binding.kernel(loop, rule, dtype, True, classes)
+    parallel = binding.kernel(loop, rule, dtype, True, *classes)
 
     def launch(*arguments: Any) -> Any:
         if not _team.acquire(False):
-            return binding.kernel(loop, rule, dtype, False, classes)(*arguments)
+            return binding.kernel(loop, rule, dtype, False, *classes)(*arguments)
         try:
             return parallel(*arguments)
         finally:
