@@ -17,7 +17,8 @@ import numba
 import numpy as np
 from numba import njit, prange
 
-from minigrad.kernels import compiling, memory
+from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.threads import start_threads
 from minigrad.optional import require
 
 ROUND = 2e-2  # seconds of one rival at a time: a short call is repeated, as in a training loop
@@ -135,7 +136,7 @@ def held_to(threads: int) -> Iterator[None]:
     Where the system can bind a process to cores (Linux), so many cores are all it sees: JAX makes
     one thread for each and has no other setting.
     """
-    compiling.start_threads()
+    start_threads()
     before = numba.get_num_threads()
     numba.set_num_threads(threads)
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None

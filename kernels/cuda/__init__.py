@@ -1,4 +1,4 @@
-"""What kernels/cpu.py is on the CPU, on a GPU: the same functions for CuPy's arrays.
+"""What kernels/cpu is on the CPU, on a GPU: the same functions for CuPy's arrays.
 
 A call launches kernels on CuPy's current stream and waits for nothing: results are arrays on the
 device, a loss's total too, and a class that is out of range is remembered there until `check`.
@@ -9,15 +9,16 @@ Same input, same bits: how many blocks there are and what each adds up depends o
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import cupy
 import numpy as np
 from numba import from_dtype, types
 
-from . import cross_entropy, elementwise, launching
-from .compiling import build
-from .launching import BLOCKS, in_order, launch, on_device, plain, state
+from . import binding, cross_entropy, elementwise, launching, pointwise
+from .launching import BLOCKS, contiguous, contiguous16, launch, on_device, scratch
 
 WAVE = 528  # blocks of a pointwise loss, at most: four on each of an H200's 132 SMs, all at once
 FEW = 32  # up to so many classes, a thread takes a row
@@ -35,10 +36,12 @@ AT_ONCE = os.environ.get("CUDA_LAUNCH_BLOCKING") == "1"  # as PyTorch: errors wh
 float64, int64, pointer = types.float64, types.int64, types.CPointer
 _INTEGERS, _DOUBLES, _TICKET, _BYTES = map(pointer, (int64, float64, types.uint32, types.uint8))
 
+Results = tuple[cupy.ndarray, cupy.ndarray | None, cupy.ndarray | None]  # total, values, slopes
 
-def check():
+
+def check() -> None:
     """Raise IndexError if a target's class was out of range since the last check. Waits."""
-    for known in list(launching.states.values()):
+    for known in list(launching.scratches.values()):
         position, wrong, classes = cupy.asnumpy(known.bad_class).tolist()
         if position >= 0:
             known.bad_class.fill(-1)
@@ -51,21 +54,29 @@ def check():
 # --- pointwise losses ---------------------------------------------------------------------------
 
 
-def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False, count=1.0):
+def run_pointwise(
+    loss: Any,
+    x: cupy.ndarray,
+    y: cupy.ndarray,
+    parameter: Any = 0.0,
+    upstream: float | None = None,
+    value: bool = False,
+    count: float = 1.0,
+) -> Results:
     """One pass of a pointwise loss over arrays x, y of one shape and float dtype.
 
     parameter: a number, a tuple of numbers or an array of that shape, as the rule takes it;
     upstream: a number, or None for no gradient; value: whether to return the values one by one.
     Returns the sum of the values / count, the values or None, and upstream / count * slope or None.
     """
-    x, y = in_order(x), in_order(y)
+    x, y = contiguous(x), contiguous(y)
     each, place = None, "host"
     if isinstance(parameter, cupy.ndarray):
         place = "one" if x.size and not any(parameter.strides) else "each"  # of none none is read
-        each, parameter = in_order(parameter) if place == "each" else parameter, 0.0
+        each, parameter = contiguous(parameter) if place == "each" else parameter, 0.0
     numbers = len(parameter) if type(parameter) is tuple else None
     total, values, slopes = _outputs(x, x.shape, upstream, value)
-    n, threads = x.size, elementwise.BLOCK
+    n, threads = x.size, pointwise.THREADS
     aligned = all(map(launching.aligned, (x, y, each) if place == "each" else (x, y)))
     kernel = pointwise_kernel(
         loss.rule, x.dtype, numbers, place, aligned, value, upstream is not None
@@ -73,7 +84,7 @@ def run_pointwise(loss, x, y, parameter=0.0, upstream=None, value=False, count=1
     launch(
         kernel, min(-(-n // (4 * threads)), WAVE), threads, x, y, parameter, each,
         0.0 if upstream is None else upstream / count, count, n, values, slopes,
-        *state()[:2], total,
+        *scratch()[:2], total,
     )  # fmt: skip
     return total, values, slopes
 
@@ -88,7 +99,10 @@ def _outputs(x, shape, upstream, value):
 
 
 @cache
-def pointwise_kernel(rule, dtype, numbers, place, aligned, value, slopes):
+def pointwise_kernel(
+    rule: Callable, dtype: np.dtype, numbers: int | None, place: str, aligned: bool, value: bool,
+    slopes: bool,
+) -> Any:  # fmt: skip
     """numbers: how many parameters the rule takes as a tuple; None: one.
 
     place: where it is: on the "host", or "one" for all elements or for "each" on the device.
@@ -100,31 +114,33 @@ def pointwise_kernel(rule, dtype, numbers, place, aligned, value, slopes):
         array, array, parameter, array, real, float64, int64, array, array, _DOUBLES, _TICKET,
         array,
     )  # fmt: skip
-    return build(
-        elementwise.pointwise, signature, elementwise.BLOCK, 16 // dtype.itemsize, dtype.type, rule,
-        ALIGNED=aligned, VARIES=place == "each", VALUES=value, SLOPES=slopes,
-        number_of=elementwise.stored if place == "one" else elementwise.given,
-        parameter_at=elementwise.its_own if place == "each" else elementwise.the_same,
+    return binding.kernel(
+        pointwise.pointwise, signature, pointwise.THREADS, 16 // dtype.itemsize, dtype, rule,
+        VECTORS=pointwise.AHEAD, ALIGNED=aligned, VARIES=place == "each", VALUES=value,
+        SLOPES=slopes, number_of=pointwise.stored if place == "one" else pointwise.given,
+        parameter_at=pointwise.its_own if place == "each" else pointwise.the_same,
     )  # fmt: skip
 
 
 # --- cross-entropy ------------------------------------------------------------------------------
 
 
-def count_classes(target, weight, classes, ignore):
+def count_classes(
+    target: cupy.ndarray, weight: cupy.ndarray | None, classes: int, ignore: int
+) -> cupy.ndarray:
     """The weight of the targets (n,) int64 that are not ignored, NaN if there are none; float64.
 
     weight: (C,), or None to count each as 1. The first class out of range is kept for `check`, or
     raised at once if the environment has CUDA_LAUNCH_BLOCKING=1.
     """
     count, n = cupy.empty((), np.float64), target.size
-    part, ticket, bad_class = state()
+    block_sums, ticket, bad_class = scratch()
     kernel = count_kernel(
         np.dtype("float32") if weight is None else weight.dtype, weight is not None
     )
     launch(
-        kernel, min(-(-n // THREADS), BLOCKS), THREADS, plain(target), plain(weight), ignore, n,
-        classes, part, ticket, count, bad_class,
+        kernel, min(-(-n // THREADS), BLOCKS), THREADS, contiguous16(target), contiguous16(weight),
+        ignore, n, classes, block_sums, ticket, count, bad_class,
     )  # fmt: skip
     if AT_ONCE:
         check()
@@ -132,19 +148,28 @@ def count_classes(target, weight, classes, ignore):
 
 
 @cache
-def count_kernel(dtype, weighted):
+def count_kernel(dtype: np.dtype, weighted: bool) -> Any:
     """dtype: the weights'."""
     signature = (
         _INTEGERS, pointer(from_dtype(dtype)), int64, int64, int64, _DOUBLES, _TICKET, _DOUBLES,
         _INTEGERS,
     )  # fmt: skip
-    return build(
-        cross_entropy.count_classes, signature, THREADS, 1, dtype.type, wide=float64,
+    return binding.kernel(
+        cross_entropy.count_classes, signature, THREADS, 1, dtype, wide=float64,
         WEIGHTED=weighted,
     )  # fmt: skip
 
 
-def run_classes(loss, x, target, weight, ignore, upstream=None, value=False, count=1.0):
+def run_classes(
+    loss: Any,
+    x: cupy.ndarray,
+    target: cupy.ndarray,
+    weight: cupy.ndarray | None,
+    ignore: int,
+    upstream: float | None = None,
+    value: bool = False,
+    count: Any = 1.0,
+) -> Results:
     """One pass of cross-entropy over x (n, C) and class indices target (n,) int64.
 
     Rows whose class is `ignore` or out of range give 0; `count` is a number or what count_classes
@@ -157,7 +182,7 @@ def run_classes(loss, x, target, weight, ignore, upstream=None, value=False, cou
     return _run_rows(kernel, layout, x, (target, weight, ignore), upstream, value, count)
 
 
-def class_layout(classes, itemsize, shared):
+def class_layout(classes: int, itemsize: int, shared: int) -> dict[str, int]:
     """How a row is kept on the chip while it is read once: the kernel's constants.
 
     shared: bytes of shared memory that a block may have.
@@ -185,7 +210,7 @@ def class_layout(classes, itemsize, shared):
 
 
 @cache
-def class_kernel(dtype, layout, weighted, value, slopes):
+def class_kernel(dtype: np.dtype, layout: tuple, weighted: bool, value: bool, slopes: bool) -> Any:
     """layout: the items of what class_layout gave."""
     real, constants = pointer(from_dtype(dtype)), dict(layout)
     threads, few = constants.pop("threads"), "CLASSES" in constants
@@ -196,9 +221,9 @@ def class_kernel(dtype, layout, weighted, value, slopes):
     # So many threads on an SM leave each 64 registers or, with more of a row, 80: nothing spills,
     # and while some reduce, others load.
     resident = (768 if few or constants["VECTORS"] == 8 else 1024) * 4 // dtype.itemsize
-    kernel = build(
+    kernel = binding.kernel(
         cross_entropy.few_classes if few else cross_entropy.class_rows, signature, threads,
-        max(1, resident // threads), dtype.type, WEIGHTED=weighted, VALUES=value, SLOPES=slopes,
+        max(1, resident // threads), dtype, WEIGHTED=weighted, VALUES=value, SLOPES=slopes,
         **constants,
     )  # fmt: skip
     shared = constants.get("STAGED", 0) * threads * 16
@@ -207,7 +232,15 @@ def class_kernel(dtype, layout, weighted, value, slopes):
     return kernel
 
 
-def run_weights(loss, x, t, keep, upstream=None, value=False, count=1.0):
+def run_weights(
+    loss: Any,
+    x: cupy.ndarray,
+    t: cupy.ndarray,
+    keep: cupy.ndarray | None,
+    upstream: float | None = None,
+    value: bool = False,
+    count: Any = 1.0,
+) -> Results:
     """One pass of cross-entropy over x (n, C) and class weights t (n, C).
 
     keep: (n,) bool or None, False for rows that give 0; the rest as in run_classes.
@@ -219,26 +252,28 @@ def run_weights(loss, x, t, keep, upstream=None, value=False, count=1.0):
 
 
 @cache
-def weight_kernel(rule, dtype, team, keep, value, slopes):
+def weight_kernel(
+    rule: Callable, dtype: np.dtype, team: int, keep: bool, value: bool, slopes: bool
+) -> Any:
     """keep: whether rows may be left out."""
     real = pointer(from_dtype(dtype))
     signature = (
         real, real, _BYTES, float64, int64, int64, _DOUBLES, real, real, _DOUBLES, _TICKET, real
     )  # fmt: skip
-    return build(
-        cross_entropy.weight_rows, signature, THREADS, 1, dtype.type, rule, wide=float64, TEAM=team,
+    return binding.kernel(
+        cross_entropy.weight_rows, signature, THREADS, 1, dtype, rule, wide=float64, TEAM=team,
         KEEP=keep, VALUES=value, SLOPES=slopes,
     )  # fmt: skip
 
 
 def _run_rows(kernel, layout, x, arguments, upstream, value, count):
-    x, n, threads = plain(x), len(x), layout["threads"]
+    x, n, threads = contiguous16(x), len(x), layout["threads"]
     total, values, slopes = _outputs(x, n, upstream, value)
     rows = threads // layout["TEAM"] * layout.get("EACH", 1)
     launch(
-        kernel, min(-(-n // rows), BLOCKS), threads, x, *map(plain, arguments),
+        kernel, min(-(-n // rows), BLOCKS), threads, x, *map(contiguous16, arguments),
         0.0 if upstream is None else upstream, n, x.shape[1], on_device(count), values, slopes,
-        *state()[:2], total, shared=layout.get("STAGED", 0) * threads * 16,
+        *scratch()[:2], total, shared=layout.get("STAGED", 0) * threads * 16,
     )  # fmt: skip
     return total, values, slopes
 
@@ -246,31 +281,33 @@ def _run_rows(kernel, layout, x, arguments, upstream, value, count):
 # --- other loops --------------------------------------------------------------------------------
 
 
-def run_zero_below(g, out):
+def run_zero_below(g: cupy.ndarray, out: cupy.ndarray) -> cupy.ndarray:
     """g where out > 0 or NaN, else 0: the slope of a ReLU whose results were out."""
-    g, out = in_order(g), in_order(out)
+    g, out = contiguous(g), contiguous(out)
     slopes = cupy.empty_like(g)  # in row order as well
     _run(elementwise.zero_below, g.dtype, g.size, "xxx", g, out, slopes)
     return slopes
 
 
-def run_erf(x):
+def run_erf(x: cupy.ndarray) -> cupy.ndarray:
     """The error function of an array of any shape."""
-    x = in_order(x)
+    x = contiguous(x)
     out = cupy.empty_like(x)
     _run(elementwise.erf, x.dtype, x.size, "xx", x, out)
     return out
 
 
-def bind_update(rule, p, states):
-    """A function step(g, h) that updates p and its states (contiguous, or None) in place."""
+def bind_update(
+    rule: Callable, p: cupy.ndarray, states: Sequence[cupy.ndarray | None]
+) -> Callable[[cupy.ndarray, tuple[float, ...]], None]:
+    """A function step(g, numbers) that updates p and its states (contiguous, or None) in place."""
     present = tuple(state is not None for state in states)
 
-    def step(g, h):
-        whole = in_order(p)
+    def step(g, numbers):
+        whole = contiguous(p)
         _run(
-            elementwise.update, p.dtype, p.size, f"xxxxx{len(h)}", whole, in_order(g),
-            *states, tuple(map(float, h)), rule=rule, present=present,
+            elementwise.update, p.dtype, p.size, f"xxxxx{len(numbers)}", whole,
+            contiguous(g), *states, tuple(map(float, numbers)), rule=rule, present=present,
         )  # fmt: skip
         if whole is not p:
             p[...] = whole
@@ -278,7 +315,7 @@ def bind_update(rule, p, states):
     return step
 
 
-def add_at(out, index, values):
+def add_at(out: cupy.ndarray, index: Any, values: Any) -> None:
     """out[index] += values, repeated positions added one after the other: the same bits every time.
 
     out: contiguous floats. CuPy adds by atomic operations, which come in any order.
@@ -294,17 +331,19 @@ def add_at(out, index, values):
 def _run(loop, dtype, n, kinds, *arguments, rule=None, present=(False, False, False)):
     """Run a loop of elementwise.py over n elements; the rest as in loop_kernel."""
     kernel = loop_kernel(loop, dtype, kinds, rule, present)
-    threads = elementwise.BLOCK
+    threads = elementwise.THREADS
     launch(kernel, min(-(-n // threads), BLOCKS), threads, *arguments, n)
 
 
 @cache
-def loop_kernel(loop, dtype, kinds, rule, present):
+def loop_kernel(
+    loop: Callable, dtype: np.dtype, kinds: str, rule: Callable | None, present: tuple[bool, ...]
+) -> Any:
     """kinds: of the arguments, a letter each: x an array of the dtype, i of int64, or the length of
     a tuple of float64. present: which states an optimizer has."""
     arrays = {"x": pointer(from_dtype(dtype)), "i": _INTEGERS}
     signature = [arrays.get(kind) or types.UniTuple(float64, int(kind)) for kind in kinds]
-    return build(
-        loop, (*signature, int64), elementwise.BLOCK, 1, dtype.type, rule,
+    return binding.kernel(
+        loop, (*signature, int64), elementwise.THREADS, 1, dtype, rule,
         **dict(zip("ABC", present, strict=True)),
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ctypes import c_double, c_float, c_int64
 from functools import cache, lru_cache
 from threading import get_ident
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cupy
 import numpy as np
@@ -18,25 +18,24 @@ BLOCKS = 2112  # of a launch, at most: sixteen on each of an H200's 132 SMs
 PER_THREAD = 2  # CUDA's name for the default stream of a thread, in every thread the same
 
 
-class State(NamedTuple):
-    """What the launches on a stream share, which queue for it: the blocks' sums and a ticket (see
-    sums.fold), and (position, class, number of classes) of the first class out of range, or -1."""
+class Scratch(NamedTuple):
+    """What the launches on a stream share, which queue for it."""
 
-    part: cupy.ndarray
-    ticket: cupy.ndarray
-    bad_class: cupy.ndarray
-
-
-states: dict[tuple, State] = {}
+    block_sums: cupy.ndarray  # two numbers for each block
+    ticket: cupy.ndarray  # see sums.grid_sum
+    bad_class: cupy.ndarray  # (position, class, classes) of the first out of range, or -1
 
 
-def state() -> State:
+scratches: dict[tuple, Scratch] = {}
+
+
+def scratch() -> Scratch:
     """That of the next launch."""
     key = here()
-    if key not in states:
-        fresh = State(cupy.empty(2 * BLOCKS), cupy.zeros(1, np.uint32), cupy.full(3, -1, np.int64))
-        states.setdefault(key, fresh)
-    return states[key]
+    if key not in scratches:
+        sums, ticket = cupy.empty(2 * BLOCKS), cupy.zeros(1, np.uint32)
+        scratches.setdefault(key, Scratch(sums, ticket, cupy.full(3, -1, np.int64)))
+    return scratches[key]
 
 
 def here() -> tuple:
@@ -50,12 +49,12 @@ def _constant(here, number):
     return cupy.full((), number, np.float64)
 
 
-def on_device(number):
+def on_device(number: Any) -> cupy.ndarray:
     """A number where kernels read it; an array as it is."""
     return number if isinstance(number, cupy.ndarray) else _constant(here(), float(number))
 
 
-def launch(kernel, blocks, threads, *arguments, shared=0):
+def launch(kernel: Any, blocks: int, threads: int, *arguments: Any, shared: int = 0) -> None:
     """Launch on CuPy's current stream, with so many bytes of dynamic shared memory.
 
     Not by Numba's dispatcher, which looks at every argument anew, and warns of few blocks: a call
@@ -87,42 +86,42 @@ def _ready(kernel):
     for i, argument in enumerate(signature):
         if isinstance(argument, types.BaseTuple):
             spread = i
-            kinds += [SCALARS[part] for part in argument]
+            kinds += [SCALARS[item] for item in argument]
         else:
             kinds.append(SCALARS.get(argument, pointer))
     return compiled._codelibrary.get_cufunc().kernel, tuple(kinds), spread
 
 
-def pointer(x):
+def pointer(x: cupy.ndarray | None) -> int:
     """Where an array begins, 0 for none."""
     return 0 if x is None else x.data.ptr
 
 
-def aligned(x):
+def aligned(x: cupy.ndarray) -> bool:
     """Whether accesses of 16 bytes may begin where the array does."""
     return x.data.ptr % 16 == 0
 
 
-def in_order(x):
+def contiguous(x: cupy.ndarray) -> cupy.ndarray:
     """The array, or a copy, in row order. cupy.ascontiguousarray makes (1,) of a shape ()."""
     return x if x.flags.c_contiguous else x.copy()
 
 
-def plain(x):
-    """The same and aligned; no array as it is."""
+def contiguous16(x: Any) -> Any:
+    """The same, and beginning at a multiple of 16 bytes; what is no array, as it is."""
     if not isinstance(x, cupy.ndarray):
         return x
-    x = in_order(x)
+    x = contiguous(x)
     return x if aligned(x) else x.copy()
 
 
 @cache
-def shared_memory():
+def shared_memory() -> int:
     """Bytes of shared memory that a block may ask for: 227 KiB on an H200, 99 on smaller GPUs."""
     return cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
 
 
-def allow_shared(kernel, size):
+def allow_shared(kernel: Any, size: int) -> None:
     """Ask for `size` bytes of a block's shared memory, once for a kernel.
 
     48 KiB need no asking, but a kernel's arrays of constant size are of them.

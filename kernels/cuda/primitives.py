@@ -1,10 +1,18 @@
 """What a kernel says for which Numba has no word: five instructions, written as PTX or LLVM."""
 
+from collections.abc import Callable
+from typing import Any
+
 from llvmlite import ir
-from numba import types
+from numba import cuda, types
 from numba.cuda.extending import intrinsic
 
 INT64, INT32, FLOAT32, FLOAT64 = ir.IntType(64), ir.IntType(32), ir.FloatType(), ir.DoubleType()
+
+
+def device(function: Callable) -> Any:
+    """A function for kernels to call; LLVM puts its body where it is called."""
+    return cuda.jit(device=True, forceinline=True)(function)  # type: ignore[call-arg]
 
 
 def _address(context, builder, kind, value, index_type, index):

@@ -2,13 +2,10 @@
 
 from numba import cuda, float64, int32
 
+from .bound import TEAM, wide
 from .primitives import fresh, take_ticket
 
 EVERYONE = 0xFFFFFFFF  # all 32 lanes of a warp
-
-# Bound anew for each kernel (compiling.py). TEAM: the threads that share a row, a part of a
-# warp or a whole block; wide: the type of a row's sums.
-TEAM = wide = None
 
 
 def warp_reduce(value, largest, lanes):
@@ -48,16 +45,16 @@ def block_sum(value):
     return value
 
 
-def fold(value, part, ticket):
+def grid_sum(value, block_sums, ticket):
     """(whether this block is the last to come, the sum of every thread's float64 if it is).
 
-    Each block leaves its sum in part; the block that comes last adds them up in order. So one
+    Each block leaves its sum in block_sums; the block that comes last adds them up in order. So one
     launch does it, and the same bits come out however the blocks were scheduled.
     """
     is_last = cuda.shared.array(1, int32)
     value = block_sum(value)
     if cuda.threadIdx.x == 0:
-        part[cuda.blockIdx.x] = value
+        block_sums[cuda.blockIdx.x] = value
         cuda.threadfence()  # the sum is there before the ticket is taken
         is_last[0] = take_ticket(ticket, cuda.gridDim.x - 1) == cuda.gridDim.x - 1
     cuda.syncthreads()
@@ -67,9 +64,6 @@ def fold(value, part, ticket):
     value = float64(0)
     block = cuda.threadIdx.x
     while block < cuda.gridDim.x:
-        value += fresh(part, block)
+        value += fresh(block_sums, block)
         block += cuda.blockDim.x
     return True, block_sum(value)
-
-
-HELPERS = (warp_reduce, team_reduce, block_sum, fold)

@@ -11,7 +11,8 @@ import numpy as np
 
 from minigrad import cuda
 from minigrad.devices import missing
-from minigrad.kernels import LOSSES, compiling, cpu
+from minigrad.kernels import LOSSES, cpu
+from minigrad.kernels.cpu import binding
 from minigrad.optional import DISTRIBUTION, install
 
 SIMD = ("sse4.2", "avx", "avx2", "fma", "avx512f", "neon", "sve")
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
     rows["NumPy's BLAS"] = np.show_config("dicts")["Build Dependencies"]["blas"]["name"]
 
     # Numba settles on a threading layer in its first parallel call, so make one.
-    loop = compiling.specialise(cpu.pointwise, LOSSES["mse"].rule, np.dtype("float32"), True)
+    loop = binding.kernel(cpu.pointwise.pointwise, LOSSES["mse"].rule, np.dtype("float32"), True)
     cpu.run_pointwise(LOSSES["mse"], *np.zeros((2, cpu.PARALLEL), np.float32))
     layer = numba.threading_layer()
     advice = ", slow to start: install libgomp" if layer == "workqueue" else ""

@@ -30,10 +30,11 @@ class Adam(Optimizer):
         """The L2 term's factor, and what the parameter shrinks by."""
         return group["weight_decay"], 1.0
 
-    def numbers(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
+    def numbers(self, group: dict[str, Any], t: int) -> optimizers.AdamNumbers:
         beta1, beta2 = group["betas"]
-        size, correction = group["lr"] / (1 - beta1**t), (1 - beta2**t) ** -0.5
-        return size, beta1, beta2, correction, group["eps"], *self._decay(group)
+        step_size, correction = group["lr"] / (1 - beta1**t), (1 - beta2**t) ** -0.5
+        l2, shrink = self._decay(group)
+        return optimizers.AdamNumbers(step_size, beta1, beta2, correction, group["eps"], l2, shrink)
 
 
 class AdamW(Adam):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 from ..autograd import enable_grad
 from ..devices import module
@@ -32,7 +32,7 @@ class Optimizer:
     A subclass names its scalar `rule` and its `states`, and gives the numbers of a step.
     """
 
-    rule: staticmethod
+    rule: Any  # see kernels/optimizers.py
     states: tuple[str, ...]
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
@@ -93,9 +93,13 @@ class Optimizer:
         return (True,) * len(self.states)
 
     def numbers(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """What the rule wants as `h` in step t = 1, 2, ..."""
+        """What the rule wants to know of step t = 1, 2, ..."""
         raise NotImplementedError
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], Any]) -> Any: ...
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; returns closure()'s loss, if one is given."""
         if closure is not None:

@@ -28,6 +28,9 @@ class SGD(Optimizer):
     def needs(self, group: dict[str, Any]) -> tuple[bool, ...]:
         return (group["momentum"] != 0,)
 
-    def numbers(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        take = 1 - group["dampening"] if t > 1 and group["momentum"] else 1
-        return group["lr"], group["weight_decay"], group["momentum"], take, group["nesterov"]
+    def numbers(self, group: dict[str, Any], t: int) -> optimizers.SGDNumbers:
+        momentum = group["momentum"]
+        gain = 1 - group["dampening"] if t > 1 and momentum else 1
+        return optimizers.SGDNumbers(
+            group["lr"], group["weight_decay"], momentum, gain, group["nesterov"]
+        )

@@ -192,4 +192,4 @@ slopes = define("slopes", _SOURCE, vars(math).copy())
 def kernel(loop: Callable[..., Any]) -> Callable[..., Any]:
     """`backward` or `write_sums` compiled; its name tells builds on disk apart."""
     loop.__qualname__ = f"{loop.__name__}.{sha256(_SOURCE.encode()).hexdigest()[:16]}"
-    return cpu.kernel(loop, slopes=slopes)
+    return cpu.kernel_alone(loop)

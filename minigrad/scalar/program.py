@@ -96,7 +96,7 @@ class Program:
         columns = [column for part in (rows, pairs) for column in zip(*part, strict=True)]
         self.table = np.hstack([head, cells, *columns]).astype(np.uint32)
         self.inputs = len(inputs)
-        self.alone = cpu.build(replay.replay_one, replay.instructions, np.dtype("float64"), False)
+        self.alone = cpu.kernel(replay.replay_one, replay.instructions, np.dtype("float64"))
 
     def room(self) -> tuple[np.ndarray, memoryview]:
         """Slots for one sample, and the same memory as Python's floats, set in half the time."""
@@ -116,8 +116,8 @@ class Program:
         for row, column in zip(samples, columns, strict=False):
             row[:] = column
         if n:
-            work = n * self.slots
-            loop = cpu.choose(replay.replay_many, replay.instructions, samples.dtype, work)
+            in_threads = n * self.slots >= cpu.PARALLEL
+            loop = cpu.kernel(replay.replay_many, replay.instructions, samples.dtype, in_threads)
             with CELLS.lock:
                 loop(self.table, CELLS.both, samples)
         return samples[-1]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..generated import define
+from ..kernels.cpu.bound import point, prange  # `point` is an `instruction`, see there
 from .operations import OPERATIONS
 
 LANES = 16  # samples side by side: two vectors of 8, and 1000 slots stay in the second-level cache
@@ -30,7 +31,6 @@ HEAD = np.uint32(len(Head._fields))
 # their pairs; the slots of their operands, of which "dot" has none. Of pairs: two factors, or an
 # operand and the slope by it.
 Columns = namedtuple("Columns", "cell code first last a b c factor other")
-prange = point = None  # bound by kernels/compiling.py; `point` is `instruction`, see there
 
 
 def head(table):
@@ -154,9 +154,6 @@ def backward(table, slots, count, lanes):
                     x, y = x if u != 0.0 else 0.0, y if u != 0.0 else 0.0
                 g[p, s] += u * y
                 g[q, s] += u * x
-
-
-HELPERS = (head, columns, begin, forward, dot, backward)
 
 
 def _instruction_source() -> str:

@@ -1,4 +1,4 @@
-"""From a scalar function to what the kernels take: `rule` and `reference`, as in kernels/mse.py."""
+"""From a scalar function to what the kernels take: a `rule` and its `reference`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .expressions import Expression, Trace, derivative, needed
 from .operations import CALLS, OPERATIONS, TRUTHS, ieee, on_library
 
 Names = dict[str, str]
-ELEMENTARY = ("exp", "exp_unit", "log", "log1p", "log1p_unit")  # of kernels/elementary.py
+ELEMENTARY = ("exp", "exp_unit", "log", "log1p", "log1p_unit")  # of kernels/cpu/elementary.py
 
 
 def derive(name: str, function: Callable[..., Any], parameters: int) -> SimpleNamespace:
@@ -157,7 +157,7 @@ class _Typed(ast.NodeTransformer):
 
 
 def cheaper(node: Expression) -> str:
-    """The function of kernels/elementary.py for a node whose operand may have a known range."""
+    """The function of kernels/cpu/elementary.py for a node whose operand may have a known range."""
 
     def not_above_zero(e: Expression) -> bool:
         return e.name == "neg" and e.operands[0].name == "abs"

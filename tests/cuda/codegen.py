@@ -26,14 +26,14 @@ COLUMNS = (
 def kernels(device):
     """(name, kernel, bytes that a thread asks for before the first use, dynamic shared memory)."""
     from minigrad.kernels import LOSSES, optimizers
-    from minigrad.kernels.cuda import elementwise
+    from minigrad.kernels.cuda import elementwise, pointwise
     from minigrad.nn import functional
     from minigrad.scalar import rules
 
     losses = {name: loss.rule for name, loss in LOSSES.items() if name != "cross_entropy"}
     losses["huber (derived)"] = functional.HUBER.rule
     for dtype in (F4, F8):
-        ahead = 2 * elementwise.VECTORS * 16
+        ahead = 2 * pointwise.AHEAD * 16
         for name, rule in losses.items():
             numbers = (rule, dtype, None, "host", True, False, True)
             yield f"{name} {dtype}", device.pointwise_kernel(*numbers), ahead, 0

@@ -48,7 +48,7 @@ def without_a_gpu(cupy=numpy_cupy.cupy, launch=None):
     with ExitStack() as stack:
         for owner, changes in (
             (device, {"cupy": cupy}),
-            (launching, {"cupy": cupy, "states": {}, "shared_memory": lambda: SHARED}),
+            (launching, {"cupy": cupy, "scratches": {}, "shared_memory": lambda: SHARED}),
             (launching.core, {"launch": launch}),
             (launching.driver, {"cuKernelSetAttribute": allow}),
             (

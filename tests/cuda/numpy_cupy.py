@@ -41,7 +41,7 @@ def forget(device):
     for cached in (
         device.pointwise_kernel, device.class_kernel, device.weight_kernel, device.count_kernel,
         device.loop_kernel, device.launching._ready, device.launching._constant,
-        sys.modules[f"{device.__name__}.compiling"].build,
+        sys.modules[f"{device.__name__}.binding"].kernel,
     ):  # fmt: skip
         cached.cache_clear()
 

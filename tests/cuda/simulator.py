@@ -116,6 +116,7 @@ primitives.copy16, primitives.take_ticket = copy16, take_ticket
 primitives.divide = lambda a, b: a / b
 primitives.fresh = lambda pointer, i: pointer[i]
 primitives.as_new = lambda i: i
+primitives.device = lambda function: function  # the simulator would take 5 µs a call
 sys.modules["minigrad.kernels.cuda.primitives"] = primitives
 
 # ------------------------------------------------------------------------------------------------
@@ -125,10 +126,9 @@ sys.modules["cuda"], sys.modules["cuda.bindings"] = ModuleType("cuda"), ModuleTy
 sys.modules["cuda"].core = sys.modules["cuda.bindings"].driver = None  # nothing is launched
 
 from minigrad.kernels import cuda as device  # noqa: E402
-from minigrad.kernels.cuda import compiling, launching  # noqa: E402
+from minigrad.kernels.cuda import binding, elementary, launching  # noqa: E402
 
-compiling.device = lambda function: function  # the simulator would take 5 µs a call
-compiling.math = SimpleNamespace(exp=np.exp, log=np.log, log1p=np.log1p)  # Python's raise errors
+elementary.math = SimpleNamespace(exp=np.exp, log=np.log, log1p=np.log1p)  # Python's raise errors
 launching.shared_memory, launching.allow_shared = lambda: 227 * 1024, lambda kernel, size: None
 launching.aligned = numpy_cupy.aligned
 
@@ -146,4 +146,4 @@ def memory(x):
 
 
 device.launch = launch
-compiling.cuda = SimpleNamespace(jit=lambda signature, **options: cuda.jit(signature))
+binding.cuda = SimpleNamespace(jit=lambda signature, **options: cuda.jit(signature))

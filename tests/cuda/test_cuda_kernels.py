@@ -24,7 +24,7 @@ else:
     import interpreter
 
 device = numpy_cupy.kernels()
-elementwise, launching = device.elementwise, device.launching
+launching = device.launching
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}  # of results of size 1
 POINTWISE = [name for name in LOSSES if name != "cross_entropy"]
@@ -40,13 +40,14 @@ def compiled():
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Small blocks and few of them, so that a few hundred elements reach every loop."""
-    monkeypatch.setattr(elementwise, "BLOCK", 32)
+    for module in (device.elementwise, device.pointwise):
+        monkeypatch.setattr(module, "THREADS", 32)
     for name, small in {"WAVE": 3, "BLOCKS": 3, "SMALLEST": 64, "FEW": 6, "THREADS": 64}.items():
         monkeypatch.setattr(device, name, small)
     numpy_cupy.forget(device)
-    launching.state().bad_class.fill(-1)
+    launching.scratch().bad_class.fill(-1)
     yield
-    assert launching.state().ticket[0] == 0, "the ticket is not back at 0"
+    assert launching.scratch().ticket[0] == 0, "the ticket is not back at 0"
 
 
 def layout(team, vectors, staged=0, beyond=False):
@@ -384,8 +385,8 @@ def test_scratch_belongs_to_a_stream(stream, shared, monkeypatch):
     current = SimpleNamespace(ptr=stream)
     monkeypatch.setattr(numpy_cupy.cupy.cuda, "get_current_stream", lambda: current)
     with ThreadPoolExecutor(1) as pool:
-        theirs = pool.submit(launching.state).result()
-    assert (theirs is launching.state()) == shared
+        theirs = pool.submit(launching.scratch).result()
+    assert (theirs is launching.scratch()) == shared
 
 
 @dtypes
@@ -406,8 +407,8 @@ def test_optimizer_steps(rule, numbers, states, dtype):
     s[:1] = [a + 2 for a in s[:1]]  # a mean of squares above the square of a mean
     s += [None] * (3 - states)
     p2, s2 = p.copy(), [None if a is None else a.copy() for a in s]
-    device.bind_update(rule, p, s)(g, np.array(numbers))
-    cpu.bind_update(rule, p2, s2)(g, np.array(numbers))
+    device.bind_update(rule, p, s)(g, numbers)
+    cpu.bind_update(rule, p2, s2)(g, numbers)
     for ours, theirs in zip([p, *s], [p2, *s2], strict=True):
         if ours is not None:
             close(ours, theirs, dtype)

@@ -37,11 +37,11 @@ def test_pointwise(device, launched):
     assert (grid.grid, grid.block, grid.shmem_size) == ((59, 1, 1), (256, 1, 1), 0)
     assert code.name.startswith("pointwise.mse-rule.float32")
     assert values is None
-    part, ticket, _ = device.state()
+    block_sums, ticket, _ = device.scratch()
     up = ("c_float", np.float32(3 / 60000))
     assert plain(given) == [
         x.data.ptr, y.data.ptr, ("c_float", 0.5), 0, up, ("c_double", 60000), ("c_long", 60000),
-        0, slopes.data.ptr, part.data.ptr, ticket.data.ptr, total.data.ptr,
+        0, slopes.data.ptr, block_sums.data.ptr, ticket.data.ptr, total.data.ptr,
     ]  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def test_kernels_are_kept_on_disk(device, monkeypatch, tmp_path):
         device.pointwise_kernel(LOSSES["l1"].rule, dtype, None, "host", True, False, True)
         found |= {(path.name, path.stat().st_mtime_ns) for path in tmp_path.rglob("*.nbc")}
     ((name, _),) = found
-    assert name.startswith("elementwise.pointwise.l1-rule.float32")
+    assert name.startswith("pointwise.pointwise.l1-rule.float32")
 
 
 def test_another_stream_has_its_own_scratch(device, launched, monkeypatch):

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.kernels import LOSSES, compiling, cpu
+from minigrad.kernels import LOSSES, cpu
+from minigrad.kernels.cpu import binding, threads
 
 HERE = Path(__file__).parent
 TIMEOUT = 120  # seconds; a process that hangs is a failure
@@ -144,7 +145,7 @@ def before_and_after():
     pid = os.fork()
     total, _, slopes = cpu.run_pointwise(LOSSES["mse"], x, x[::-1].copy(), 0.0, 0.5)
     assert numba.threading_layer() in LAYERS
-    assert not compiling._threads.locked()
+    assert not threads._team.locked()
     if not pid:
         os.write(write, slopes.tobytes()[:4096])
         os._exit(23)
@@ -152,7 +153,7 @@ def before_and_after():
     assert os.read(read, 4096) == slopes.tobytes()[:4096]
     if not (pid := os.fork()):
         again = cpu.run_pointwise(LOSSES["mse"], x, x[::-1].copy(), 0.0, 0.5)
-        os._exit(23 * (compiling._threads.locked() and again[0] == total))
+        os._exit(23 * (threads._team.locked() and again[0] == total))
     assert exit_code(pid) == 23
 
 
@@ -201,14 +202,15 @@ def test_matrix_products_in_a_forked_child():
 MSE = """if True:
     import sys
     import numpy as np
-    from minigrad.kernels import LOSSES, compiling, cpu
+    from minigrad.kernels import LOSSES, cpu
+    from minigrad.kernels.cpu import binding
     x = np.arange(1000, dtype=np.float32)  # differences and sums are exact below
     y, each = x - x % 7, sys.argv[1] == "each"
     total, values, slopes = cpu.run_pointwise(LOSSES["mse"], x, y, 0.0, 0.5, each)
     d = x - y
     assert total == np.square(np.float64(d)).sum() and (slopes == d).all()
     assert not each or (values == d * d).all()
-    stats = compiling.specialise(cpu.pointwise, LOSSES["mse"].rule, x.dtype, False).stats
+    stats = binding.kernel(cpu.pointwise.pointwise, LOSSES["mse"].rule, x.dtype, False).stats
     print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))"""
 
 
@@ -250,14 +252,14 @@ def corrupt(folder):
 
     def look():
         """(hits, misses)"""
-        cpu.build.cache_clear()
-        compiling.specialise.cache_clear()
+        cpu.kernel.cache_clear()
+        binding.kernel.cache_clear()
         found = np.zeros(2, int)
         for real in (np.float32, np.float64):
             result = cpu.run_zero_below(real(g), real(out))
             assert (result == [0, 0, 3]).all()
             assert result.dtype == real
-            stats = compiling.specialise(cpu.zero_below, None, np.dtype(real), False).stats
+            stats = binding.kernel(cpu.elementwise.zero_below, None, np.dtype(real), False).stats
             found += [sum(s.values()) for s in (stats.cache_hits, stats.cache_misses)]
         return found.tolist()
 

@@ -15,7 +15,8 @@ import pytest
 import minigrad as mg
 from helpers import TESTS
 from helpers.threads import THREADS, together
-from minigrad.kernels import compiling, cpu
+from minigrad.kernels import cpu
+from minigrad.kernels.cpu import threads
 
 F = mg.nn.functional
 SMALL, LARGE = (7, 1000), (cpu.PARALLEL, 40_001)
@@ -36,7 +37,7 @@ def kinds(n, rng):
         yield loss, normal(n), normal(n)
     yield F.binary_cross_entropy, p, q
     yield F.binary_cross_entropy_with_logits, normal(n), q
-    for classes in (10, cpu.FEW + 1):
+    for classes in (10, cpu.cross_entropy.FEW + 1):
         rows = -(-n // classes)
         yield F.cross_entropy, normal(rows, classes), rng.integers(classes, size=rows)
     yield F.cross_entropy, normal(rows, classes), rng.random((rows, classes), np.float32)
@@ -53,7 +54,7 @@ def bits(loss, x, target, upstream):
 def hammer(rounds):
     """What the child does: every call must give the bits of the serial build."""
     try:
-        compiling.start_threads()  # loads the library, unless the environment says how threads wait
+        threads.start_threads()  # loads the library, unless the environment says how threads wait
         numba.get_num_threads()
     except ValueError as error:
         print(error)
@@ -63,7 +64,7 @@ def hammer(rounds):
         [[(*given, rng.standard_normal()) for given in kinds(n, rng)] for n in sizes]
         for sizes in (SMALL, LARGE)
     )
-    with compiling._threads:  # taken: all that follows is serial
+    with threads._team:  # taken: all that follows is serial
         expected = {id(given): bits(*given) for group in small + large for given in group}
     for given in large[0]:
         assert bits(*given) == expected[id(given)]  # in threads, alone

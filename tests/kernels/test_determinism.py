@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from test_kernels import CE, IGNORED, LOSSES, POINTWISE, arguments, digest, logits, run_python
 
-from minigrad.kernels import compiling, cpu
+from minigrad.kernels import cpu
+from minigrad.kernels.cpu import threads
 
 CLASSES = {"few classes": 10, "many classes": 1000, "class weights": 100}
 NAMES = (*POINTWISE, *CLASSES)
 SIZES = {
     "tiny": 7,
-    "one block": cpu.BLOCK,
+    "one block": cpu.sums.BLOCK,
     "below threads": cpu.PARALLEL - 1,
     "threads": cpu.PARALLEL,
     "million": 1_000_000,
@@ -68,7 +69,7 @@ def test_same_bits_run_after_run(name, dtype, runs):
         assert np.isfinite(first[0])
         times = runs if size < 1_000_000 else runs // 10  # comparing takes longer than they do
         assert all(same(call(), first) for _ in range(times))
-        with compiling._threads:
+        with threads._team:
             assert same(call(), first)
 
 

@@ -12,7 +12,7 @@ import pytest
 from numba import njit
 
 from helpers import TESTS
-from minigrad.kernels import elementary
+from minigrad.kernels.cpu import elementary
 
 NAMES = "exp", "log", "log1p"
 REALS = np.float32, np.float64

@@ -14,7 +14,8 @@ import pytest
 
 from helpers import TESTS
 from helpers.layouts import LAYOUTS
-from minigrad.kernels import LOSSES, compiling, cpu, elementary, optimizers
+from minigrad.kernels import LOSSES, cpu, optimizers
+from minigrad.kernels.cpu import binding, elementary
 from minigrad.nn.functional import HUBER
 
 LOSSES = LOSSES | {"huber": HUBER}  # whose rule is derived
@@ -22,7 +23,7 @@ CE = LOSSES["cross_entropy"]
 POINTWISE = [name for name in LOSSES if name != "cross_entropy"]
 PARAMETERS = {"smooth_l1": 0.25, "huber": 0.75, "bce_with_logits": 2.5}  # exact in float32
 DTYPES = (np.float32, np.float64)
-SERIAL = (0, 1, 7, cpu.BLOCK - 1, cpu.BLOCK, cpu.BLOCK + 1, cpu.PARALLEL - 1)
+SERIAL = (0, 1, 7, cpu.sums.BLOCK - 1, cpu.sums.BLOCK, cpu.sums.BLOCK + 1, cpu.PARALLEL - 1)
 PARALLEL = (cpu.PARALLEL, 70001)
 MODES = ("sum", "slope", "both")
 EDGES = np.array(  # ties, the border between two branches, far out, near the border of subnormals
@@ -120,24 +121,25 @@ def test_serial_and_parallel_agree(name):
     total, _, slope = cpu.run_pointwise(LOSSES[name], *given)
     x, y, *numbers, _ = given
     out = np.empty_like(x)
-    serial = compiling.specialise(cpu.pointwise, LOSSES[name].rule, x.dtype)
+    serial = binding.kernel(cpu.pointwise.pointwise, LOSSES[name].rule, x.dtype, False)
     np.testing.assert_allclose(serial(x, y, *map(np.float32, numbers), None, out), total, rtol=1e-6)
     np.testing.assert_allclose(out, slope, rtol=1e-6, atol=1e-6)
 
 
-OPTIMIZERS = (optimizers.sgd, optimizers.adam, optimizers.rmsprop)
+NUMBERS = {optimizers.sgd: 5, optimizers.adam: 7, optimizers.rmsprop: 6}  # of a step
 
 
 @pytest.mark.parametrize(
-    "rule", [*(loss.rule for loss in LOSSES.values()), *OPTIMIZERS],
-    ids=[*LOSSES, *(rule.__name__ for rule in OPTIMIZERS)],
+    "rule", [*(loss.rule for loss in LOSSES.values()), *NUMBERS],
+    ids=[*LOSSES, *(rule.__name__ for rule in NUMBERS)],
 )  # fmt: skip
 def test_float32_stays_float32(rule):
     point = numba.njit(rule(np.float32, elementary.functions(np.float32)))
     names = inspect.signature(point.py_func).parameters
-    point(*(np.full(7, 0.5) if name == "h" else np.float32(0.5) for name in names))
+    numbers = (0.5,) * NUMBERS.get(rule, 0)
+    point(*(numbers if name == "numbers" else np.float32(0.5) for name in names))
     (signature,) = point.nopython_signatures
-    results = 4 if "h" in names else 2
+    results = 4 if numbers else 2
     assert signature.return_type == numba.types.UniTuple(numba.float32, results)
 
 
@@ -178,15 +180,15 @@ def test_no_layout_is_compiled_for(layout):
     rng, place = np.random.default_rng(0), LAYOUTS[layout]
     x, y = rng.standard_normal((2, 6, 4)).astype(np.float32)
     target, weight, keep = rng.integers(4, size=6), y[0] ** 2, y[:, 0] > -1
-    pointwise = compiling.specialise(cpu.pointwise, LOSSES["huber"].rule, x.dtype)
+    pointwise = binding.kernel(cpu.pointwise.pointwise, LOSSES["huber"].rule, x.dtype, False)
     kernels = [
         (pointwise, lambda p: cpu.run_pointwise(LOSSES["huber"], p(x), p(y), p(x * x), p(x), True)),
         (
-            compiling.specialise(cpu.few_classes, CE.rule, x.dtype, False, 4),
+            binding.kernel(cpu.cross_entropy.few_classes, CE.rule, x.dtype, False, 4),
             lambda p: cpu.run_classes(CE, p(x), p(target), p(weight), 3, p(y[:, 1]), True),
         ),
         (
-            compiling.specialise(cpu.weight_rows, CE.rule, x.dtype),
+            binding.kernel(cpu.cross_entropy.weight_rows, CE.rule, x.dtype, False),
             lambda p: cpu.run_weights(CE, p(x), p(y), p(keep), p(y[:, 1]), True),
         ),
     ]
@@ -233,7 +235,7 @@ def test_special_values_live():
 
 # --- cross-entropy ------------------------------------------------------------------------------
 
-ROWS = (0, 1, cpu.LANES - 1, cpu.LANES, cpu.LANES + 1)
+ROWS = (0, 1, cpu.cross_entropy.ROWS - 1, cpu.cross_entropy.ROWS, cpu.cross_entropy.ROWS + 1)
 IGNORED = -7
 
 
@@ -364,7 +366,7 @@ def test_any_ignore_index(ignore):
 
 def test_check_classes():
     weight = np.array([0.5, 2, 4], np.float32)
-    check = cpu.first_bad_class
+    check = cpu.kernel(cpu.cross_entropy.count_classes, None, np.dtype("float64"))
     assert check(np.array([0, 2, -100, 1]), None, 3, -100) == (-1, 3.0)
     assert check(np.array([0, 2, -100, 1]), weight, 3, -100) == (-1, 6.5)
     assert check(np.array([0, 2, 1]), weight, 3, 2) == (-1, 2.5)
@@ -392,16 +394,17 @@ def run_python(code, *args, **environment):
 
 TRY = """if True:
     import sys, numpy as np
-    from copied import LOSSES, compiling, cpu
+    from copied import LOSSES, cpu
+    from copied.cpu import binding
     x = np.full(int(sys.argv[1]), 2, np.float32)
     print(cpu.run_pointwise(LOSSES["mse"], x, x - 1, 0.0, 1.0)[0] / x.size)
     threads = x.size >= cpu.PARALLEL
-    runs = [compiling.specialise(cpu.pointwise, LOSSES["mse"].rule, x.dtype, threads)]
+    runs = [binding.kernel(cpu.pointwise.pointwise, LOSSES["mse"].rule, x.dtype, threads)]
     if len(sys.argv) > 2:
         rows = x[:6].reshape(2, 3)
         cpu.run_classes(LOSSES["cross_entropy"], rows, np.array([0, 1]), None, -100)
         rule = LOSSES["cross_entropy"].rule
-        runs.append(compiling.specialise(cpu.few_classes, rule, x.dtype, False, 3))
+        runs.append(binding.kernel(cpu.cross_entropy.few_classes, rule, x.dtype, False, 3))
     print(sum(sum(r.stats.cache_hits.values()) for r in runs))
     print(sum(sum(r.stats.cache_misses.values()) for r in runs))"""
 
@@ -409,7 +412,7 @@ TRY = """if True:
 @pytest.fixture
 def copied(tmp_path):
     """The kernels as a package of their own, which a test may edit."""
-    source = Path(inspect.getfile(cpu)).parent
+    source = Path(inspect.getfile(cpu)).parents[1]
     shutil.copytree(source, tmp_path / "copied", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
@@ -418,13 +421,14 @@ def test_second_process_compiles_nothing_until_a_rule_changes(copied):
     where = {"PYTHONPATH": str(copied), "NUMBA_CACHE_DIR": str(copied / "cache")}
     assert run_python(TRY, cpu.PARALLEL, "rows", **where) == ["1.0", "0", "2"]
     assert run_python(TRY, cpu.PARALLEL, "rows", **where) == ["1.0", "2", "0"]
-    rule = copied / "copied" / "mse.py"
+    rule = copied / "copied" / "losses" / "mse.py"
     rule.write_text(rule.read_text().replace("return d * d,", "return 3 * d * d,"))
     assert run_python(TRY, 8, **where) == ["3.0", "0", "1"]
 
 
 def test_unwritable_install_caches_for_the_user(copied):
-    (copied / "copied" / "__pycache__").touch()  # no folder can take its place, even for root
+    # No folder can take its place, even for root.
+    (copied / "copied" / "cpu" / "__pycache__").touch()
     where = {"PYTHONPATH": str(copied), "NUMBA_CACHE_DIR": ""}
     where |= dict.fromkeys(("XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"), str(copied / "user"))
     assert run_python(TRY, 8, **where) == ["1.0", "0", "1"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.kernels import memory
+from minigrad.kernels.cpu import memory
 from minigrad.nn import functional as F
 
 SIZE = memory.SMALLEST  # bytes: float32 arrays of a quarter as many elements

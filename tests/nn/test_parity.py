@@ -17,7 +17,8 @@ from hypothesis import given, settings
 
 import minigrad as mg
 from helpers import parity
-from minigrad.kernels import cpu, memory
+from minigrad.kernels import cpu
+from minigrad.kernels.cpu import memory
 
 TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 2e-6}
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.kernels import LOSSES, compiling, cpu, elementary
+from minigrad.kernels import LOSSES, cpu
+from minigrad.kernels.cpu import binding, elementary
 from minigrad.nn import functional as F
 from minigrad.scalar import Value, exp, log1p, max, rules, where
 
@@ -296,7 +297,9 @@ def test_choices_and_numbers():
         assert mg.autograd.gradcheck(f, (x, y))
         assert mg.autograd.gradgradcheck(f, (x, y))
     source = rules.derive("it", lambda x, y, s, t: (s * (x - y) + t) ** 2, 2).source
-    build = compiling.specialise(cpu.pointwise, rules.rule_of(source), np.dtype("float64"), False)
+    build = binding.kernel(
+        cpu.pointwise.pointwise, rules.rule_of(source), np.dtype("float64"), False
+    )
     before = len(build.signatures)
     rule = rules.rule_of(source)
     for scale in (1.0, 2.0, 3.0):
@@ -331,7 +334,8 @@ def test_threads_give_the_same_bits():
 AGAIN = """
 import minigrad as mg, numpy as np
 from minigrad.scalar import {names}where, rules
-from minigrad.kernels import compiling, cpu
+from minigrad.kernels import cpu
+from minigrad.kernels.cpu import binding
 @mg.loss
 def {name}(a, b, {parameter}=0.5):
     {d} = b - a
@@ -342,7 +346,7 @@ out = {name}(x, mg.tensor([2.0, 2.0]), 0.75, "sum")
 out.backward()
 print(out.item(), x.grad.tolist())
 rule = rules.derive("", {name}.__wrapped__, 1).rule
-build = compiling.specialise(cpu.pointwise, rule, np.dtype("float32"), False)
+build = binding.kernel(cpu.pointwise.pointwise, rule, np.dtype("float32"), False)
 print(sum(build.stats.cache_misses.values()))
 """
 

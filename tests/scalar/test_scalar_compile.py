@@ -247,14 +247,15 @@ def test_threads_give_the_same_bits_and_do_not_mix():
 AGAIN = """
 import numpy as np
 from minigrad import scalar
-from minigrad.kernels import compiling, cpu
+from minigrad.kernels import cpu
+from minigrad.kernels.cpu import binding
 from minigrad.scalar.replay import instructions, replay_many, replay_one
 w = scalar.Value(2.0)
 step = scalar.compile(lambda x: scalar.exp(w * x))
 print(step(0.0), step(np.zeros(3)).sum(), w.grad)
 double = np.dtype("float64")
 loops = replay_one, replay_many
-builds = [compiling.specialise(loop, instructions, double, False) for loop in loops]
+builds = [binding.kernel(loop, instructions, double, False) for loop in loops]
 print(sum(sum(b.stats.cache_misses.values()) for b in builds))
 """
 

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 from numba import njit
 
-from minigrad.kernels import elementary
+from minigrad.kernels.cpu import elementary
 
 CHUNK = 1 << 20
 BOUND = 1.0

@@ -35,8 +35,10 @@ try:
 except ModuleNotFoundError:
     sys.exit('atheris is not installed: run pip install -e ".[fuzz]" (Linux, CPython 3.11 to 3.13)')
 
-KERNELS = Path(__file__).parents[2].joinpath("kernels").glob("*.py")  # Numba compiles them as is
-with atheris.instrument_imports(["minigrad"], [f"minigrad.kernels.{k.stem}" for k in KERNELS]):
+ROOT = Path(__file__).parents[2]
+KERNELS = [path.relative_to(ROOT).with_suffix("") for path in ROOT.glob("kernels/**/*.py")]
+AS_THEY_ARE = [".".join(["minigrad", *path.parts]) for path in KERNELS]  # Numba compiles them
+with atheris.instrument_imports(["minigrad"], AS_THEY_ARE):
     import minigrad as mg
     from minigrad.dtypes import SUPPORTED
     from minigrad.nn import functional as F

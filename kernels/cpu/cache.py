@@ -7,6 +7,7 @@ import warnings
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache
@@ -22,7 +23,7 @@ class SealedCache(FunctionCache):
     whole counts as none, and one that cannot be written is left out.
     """
 
-    def load_overload(self, sig, target_context):
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
         target_context.refresh()
         path, key = self._place(sig, target_context.codegen())
         try:
@@ -34,7 +35,7 @@ class SealedCache(FunctionCache):
             return None
         return self._impl.rebuild(target_context, pickle.loads(data))
 
-    def save_overload(self, sig, cres):
+    def save_overload(self, sig: Any, cres: Any) -> None:
         path, key = self._place(sig, cres.codegen)
         data = dumps(self._impl.reduce(cres))
         try:
@@ -52,7 +53,7 @@ class SealedCache(FunctionCache):
         return Path(self.cache_path, name), key
 
 
-def keep_on_disk(dispatcher):
+def keep_on_disk(dispatcher: Any) -> Any:
     """The dispatcher, which keeps its builds on disk from now on, if there is a folder for them.
 
     The function's qualified name must tell what it depends on outside its own file.
@@ -65,7 +66,7 @@ def keep_on_disk(dispatcher):
 
 
 @cache  # once: while Numba compiles it makes Python forget which warnings it has shown
-def warn():
+def warn() -> None:
     warnings.warn(
         "compiled kernels cannot be kept on disk, so every process compiles its own: set "
         "NUMBA_CACHE_DIR to a folder with room that this user can write",

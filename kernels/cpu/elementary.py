@@ -15,11 +15,15 @@ Largest errors of exp, log, log1p in ulp: float32 0.923, 0.898, 0.907 with FMA a
 with FMA (17 million samples).
 """
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from numba import njit
+
+from ..namespace import Math, Real
 
 # For the functions that call these. Never nnan or ninf: NaN and infinity must survive. Never
 # reassoc or arcp: what they let the compiler do differs from build to build, so the bits would.
@@ -28,13 +32,13 @@ FAST = {"contract", "nsz"}
 # Here no reassoc: it would cancel the correction terms. Instructions keep their own flags when
 # they are inlined into a FAST caller. 'numpy': a division must not branch. forceinline: LLVM finds
 # two of these in one loop too large to inline, and a loop with a call in it is not vectorized.
-EXACT = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}
+EXACT: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}
 
 # ln2: the first part times any exponent is exact.  exp: (e^r - 1 - r) / r^2 on |r| <= ln 2 / 2.
 # log: (log(1 + f) - f + f^2 / 2) / f^3 on [-1/4, 1/2].  unit: (log(1 + x) - x) / x^2 on [0, 1].
 # Lowest power first.
 # fmt: off
-CONSTANTS = {
+CONSTANTS: dict[Real, SimpleNamespace] = {
     np.float32: SimpleNamespace(
         integer=np.int32, ln2=(0.693145751953125, 1.4286068203094173e-06), exp_range=(-104, 89),
         exp=(0.49999994, 0.16666521, 0.04166839, 0.008368724, 0.0013814584),
@@ -59,10 +63,10 @@ CONSTANTS = {
 # fmt: on
 
 
-def horner(real, coefficients, compiled):
+def horner(real: Real, coefficients: Sequence[float], compiled: Callable) -> Callable:
     """The polynomial with these coefficients, lowest power first."""
-    top, *rest = map(real, reversed(coefficients))
-    rest = tuple(rest)
+    top, *below = map(real, reversed(coefficients))
+    rest = tuple(below)
 
     @compiled
     def polynomial(x):
@@ -74,7 +78,7 @@ def horner(real, coefficients, compiled):
     return polynomial
 
 
-def log1p_unit(real, compiled):
+def log1p_unit(real: Real, compiled: Callable) -> Callable | None:
     """log1p of x in [0, 1] within 3 ulp, at two thirds of the cost; None for float64."""
     if CONSTANTS[real].unit is None:
         return None
@@ -90,7 +94,7 @@ def log1p_unit(real, compiled):
 
 
 @cache
-def functions(real):
+def functions(real: Real) -> Math:
     """Scalar @njit functions for real = np.float32 or np.float64: exp, log and log1p; exp_unit,
     log_finite, log1p_finite and log1p_unit are cheaper where less is asked of them; exp_gap takes
     the exponent as a difference; divide is the quotient, which a GPU has a cheaper form of.

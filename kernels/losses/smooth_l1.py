@@ -3,10 +3,10 @@
 Quadratic near zero, linear far out (Girshick, "Fast R-CNN", 2015). β = 0 is L1.
 """
 
-from .namespace import namespace
+from ..namespace import Array, Math, Point, Real, namespace
 
 
-def reference(x, y, beta=1.0):
+def reference(x: Array, y: Array, beta: float = 1.0) -> tuple[Array, Array, Array]:
     """The value and its derivatives by x and by y, on arrays or Tensors of one shape."""
     xp = namespace(x)
     d = x - y
@@ -16,17 +16,17 @@ def reference(x, y, beta=1.0):
     return xp.where(near, 0.5 * d * scaled, xp.abs(d) - 0.5 * beta), slope, -slope
 
 
-def rule(real, math):
-    """Scalar math: point(x, y, beta, up) -> value, up * slope by x."""
+def rule(real: Real, math: Math) -> Point:
+    """Scalar math: point(x, y, beta, upstream) -> value, slope by x * upstream."""
     half, one, large = real(0.5), real(1), real(2**24)
 
-    def point(x, y, beta, up):
+    def point(x, y, beta, upstream):
         d = x - y
         lift = large if beta < one else one  # 1 / beta alone may overflow; the loop divides once
         size, scaled = abs(d), d * lift * (one / (beta * lift))
         sign = one if d > 0 else -one if d < 0 else d
         near = size < beta
         value = half * d * scaled if near else size - half * beta
-        return value, up * (scaled if near else sign)
+        return value, upstream * (scaled if near else sign)
 
     return point

@@ -1,0 +1,222 @@
+"""The kernels on the CPU: what the host calls, on NumPy's arrays.
+
+A loss's values and slopes come from its rule (kernels/losses), which `binding` puts into a loop
+(pointwise.py, cross_entropy.py) for the arrays' float type; Numba compiles what comes out, once for
+one thread and once for many (threads.py).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable, Sequence
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from . import cross_entropy, elementwise, memory, pointwise
+
+PARALLEL = 32768  # elements from which waking threads (1-3 µs) is worth it
+
+# A loss is a module of kernels/losses, or anything else that has a rule.
+Results = tuple[float, np.ndarray | None, np.ndarray | None]  # total, values, gradient
+
+
+# --- kernels ------------------------------------------------------------------------------------
+
+
+@cache
+def kernel(
+    loop: Callable, rule: Callable | None, dtype: np.dtype, parallel: bool = False, *classes: int
+) -> Callable:
+    """`loop` compiled with `rule` and the float type `dtype`, for many threads or for one.
+
+    classes: how many, for a loop that is compiled for one number of them.
+    """
+    binding, threads = _with_numba()
+    if parallel:
+        return threads.shared_kernel(loop, rule, dtype, *classes)
+    return binding.kernel(loop, rule, dtype, False, *classes)
+
+
+def kernel_alone(function: Callable) -> Callable:
+    """A function that needs no rule and no float type, compiled; see binding.kernel_alone."""
+    return _with_numba()[0].kernel_alone(function)
+
+
+def _with_numba() -> tuple[ModuleType, ModuleType]:
+    """With the first kernel, not before: `import minigrad` takes a third without Numba."""
+    with _loading:
+        from . import binding, threads
+    return binding, threads
+
+
+_loading = threading.RLock()
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(  # no fork while a thread imports Numba: the child would wait for it
+        before=_loading.acquire,
+        after_in_parent=_loading.release,
+        after_in_child=_loading.release,
+    )
+
+
+# --- arrays as kernels take them ----------------------------------------------------------------
+
+
+class _Alias:
+    """Read-only memory as the kind of array that loops are compiled for, which write to none."""
+
+    def __init__(self, array: np.ndarray):
+        pointer = array.__array_interface__["data"][0]
+        self.array = array
+        self.__array_interface__ = {**array.__array_interface__, "data": (pointer, False)}
+
+
+def contiguous(array: Any) -> Any:
+    """The array, or a copy, in row order, aligned and of the writable kind; what is none, as it is.
+
+    Or loops would be compiled for every layout of every input, at a second each.
+    """
+    if type(array) is not np.ndarray or array.flags.carray:
+        return array
+    array = np.require(array, requirements=["C", "A"])
+    return array if array.flags.writeable else np.asarray(_Alias(array))
+
+
+def flat(array: Any) -> Any:
+    """The same in one dimension."""
+    return contiguous(array).ravel() if type(array) is np.ndarray else array
+
+
+# --- losses -------------------------------------------------------------------------------------
+
+
+def run_pointwise(
+    loss: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    parameter: Any = 0.0,
+    upstream: Any = None,
+    value: bool = False,
+    count: float = 1.0,
+) -> Results:
+    """One pass of a pointwise loss over arrays x, y of one shape and float dtype.
+
+    parameter: a number, a tuple of numbers or an array of that shape, as the rule takes it;
+    upstream: a number, such an array, or None for no gradient; value: whether to return the values
+    one by one. Returns their sum / count (float), the values or None, and upstream / count * slope
+    or None: a mean's, where count is how many values there are.
+    """
+    run = kernel(pointwise.pointwise, loss.rule, x.dtype, x.size >= PARALLEL)
+    if type(parameter) is tuple:
+        parameter = tuple(map(x.dtype.type, parameter))
+    values = memory.empty_like(x) if value else None
+    slopes = None if upstream is None else memory.empty_like(x)
+    up = 0.0 if upstream is None else upstream / count
+    total = run(flat(x), flat(y), flat(parameter), flat(up), flat(values), flat(slopes))
+    return total / count, values, slopes
+
+
+def run_classes(
+    loss: Any,
+    x: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    ignore: int,
+    upstream: Any = None,
+    value: bool = False,
+    count: float = 1.0,
+) -> Results:
+    """One pass of cross-entropy over x (n, C) and class indices target (n,) int64.
+
+    The indices are checked before, by count_classes; the rest as in run_pointwise.
+    """
+    few = 0 < x.shape[1] <= cross_entropy.FEW
+    loop = cross_entropy.few_classes if few else cross_entropy.class_rows
+    given = (target, weight, ignore)
+    return _run_rows(loop, loss, x, given, upstream, value, count)
+
+
+def run_weights(
+    loss: Any,
+    x: np.ndarray,
+    t: np.ndarray,
+    keep: np.ndarray | None,
+    upstream: Any = None,
+    value: bool = False,
+    count: float = 1.0,
+) -> Results:
+    """One pass of cross-entropy over x (n, C) and class weights t (n, C); see weight_rows."""
+    return _run_rows(cross_entropy.weight_rows, loss, x, (t, keep), upstream, value, count)
+
+
+def _run_rows(loop, loss, x, given, upstream, value, count):
+    parallel, classes = x.size >= PARALLEL and len(x) > 1, x.shape[1:]
+    classes = classes if loop is cross_entropy.few_classes else ()
+    run = kernel(loop, loss.rule, x.dtype, parallel, *classes)
+    values = np.empty(len(x), x.dtype) if value else None
+    slopes = None if upstream is None else memory.empty_like(x)
+    up = 0.0 if upstream is None else contiguous(upstream / count)
+    total = run(contiguous(x), *map(contiguous, given), up, values, slopes)
+    return total / count, values, slopes
+
+
+def count_classes(
+    target: np.ndarray, weight: np.ndarray | None, classes: int, ignore: int
+) -> float:
+    """The weight of the targets (n,) int64 that are not ignored, NaN if there are none.
+
+    Raises IndexError(position) for a class outside [0, classes).
+    """
+    run = kernel(cross_entropy.count_classes, None, np.dtype("float64"))
+    bad, count = run(contiguous(target), contiguous(weight), classes, ignore)
+    if bad >= 0:
+        raise IndexError(bad)
+    return count or math.nan  # the mean of nothing: smoothing must not make it infinite
+
+
+# --- other work ---------------------------------------------------------------------------------
+
+
+def run_zero_below(g: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """g where out > 0 or NaN, else 0: the slope of a ReLU. Arrays of one shape and float dtype."""
+    run = kernel(elementwise.zero_below, None, g.dtype, g.size // 8 >= PARALLEL)
+    slopes = memory.empty_like(g)
+    run(flat(g), flat(out), flat(slopes))
+    return slopes
+
+
+def run_erf(x: np.ndarray) -> np.ndarray:
+    """The error function of an array of any shape."""
+    out = memory.empty_like(x)
+    kernel(elementwise.erf, None, x.dtype)(flat(x), flat(out))
+    return out
+
+
+def bind_update(
+    rule: Callable, p: np.ndarray, states: Sequence[np.ndarray | None]
+) -> Callable[[np.ndarray, tuple[float, ...]], None]:
+    """A function step(g, numbers) that updates p and its states (contiguous, or None) in place."""
+    # Cheap per element, and next to matrix products, whose threads still hold the cores: a step of
+    # 128 x 784-1024-10 took 8 ms where PyTorch had set how long OpenMP's threads wait, now 4.
+    run = kernel(elementwise.update, rule, p.dtype, p.size // 256 >= PARALLEL)
+    rows = [p.dtype.type(0) if s is None else s.reshape(-1) for s in states]
+    row = p.reshape(-1)
+
+    def step(g, numbers):
+        run(row, g.reshape(-1), *rows, numbers)
+
+    def step_copy(g, numbers):
+        copy = p.reshape(-1)
+        run(copy, g.reshape(-1), *rows, numbers)
+        p[...] = copy.reshape(p.shape)
+
+    return step if p.flags.c_contiguous else step_copy
+
+
+def add_at(out: np.ndarray, index: Any, values: Any) -> None:
+    """out[index] += values, in order; repeated positions add up."""
+    np.add.at(out, index, values)
