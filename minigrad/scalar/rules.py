@@ -75,8 +75,8 @@ def on_arrays(
             operands = [known[e] for e in node.operands]
             if all(isinstance(operand, float) for operand in operands):
                 known[node] = ieee(node.name, *operands)
-                continue
-            known[node] = on_library(OPERATIONS[node.name].value)(library, *operands)
+            else:
+                known[node] = on_library(OPERATIONS[node.name].value)(library, *operands)
     values = (known[node] for node in results)
     return tuple(constant(v) if isinstance(v, float) else v for v in values)
 
