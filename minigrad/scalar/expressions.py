@@ -22,6 +22,7 @@ import numpy as np
 from . import functions
 from .operations import FUNCTIONS, OPERATIONS, TRUTHS, ieee, on_library
 
+Operands = tuple["Expression", ...]
 SYMMETRIC = {"add", "mul", "max", "min", "eq", "ne"}
 UFUNCS = {
     "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "power": "pow",
@@ -52,9 +53,8 @@ class Expression:
     __slots__ = ("index", "key", "operands", "trace")
     __hash__ = object.__hash__  # by identity: equal Expressions are one
 
-    def __init__(self, trace: Trace, key: tuple[Any, ...], operands: tuple[Expression, ...]):
-        self.trace, self.key, self.operands = trace, key, operands
-        self.index = len(trace.nodes)
+    def __init__(self, trace: Trace, index: int, key: tuple[Any, ...], operands: Operands):
+        self.trace, self.index, self.key, self.operands = trace, index, key, operands
 
     @property
     def name(self) -> str:
@@ -116,19 +116,16 @@ class Trace:
     """The Expressions of one function, in the order of their birth."""
 
     def __init__(self) -> None:
-        self.nodes: list[Expression] = []
         self._known: dict[tuple[Any, ...], Expression] = {}
 
     def outside(self, x: object) -> Expression | None:
         """What stands for an object that is neither an Expression nor a number; None if nothing."""
         return None
 
-    def _node(self, *key: Any, operands: tuple[Expression, ...] = ()) -> Expression:
-        node = self._known.get(key)
-        if node is None:
-            node = self._known[key] = Expression(self, key, operands)
-            self.nodes.append(node)
-        return node
+    def _node(self, *key: Any, operands: Operands = ()) -> Expression:
+        if key not in self._known:
+            self._known[key] = Expression(self, len(self._known), key, operands)
+        return self._known[key]
 
     def input(self, name: str) -> Expression:
         """The input of that name."""

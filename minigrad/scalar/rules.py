@@ -75,8 +75,8 @@ def on_arrays(
             operands = [known[e] for e in node.operands]
             if all(isinstance(operand, float) for operand in operands):
                 known[node] = ieee(node.name, *operands)
-                continue
-            known[node] = on_library(OPERATIONS[node.name].value)(library, *operands)
+            else:
+                known[node] = on_library(OPERATIONS[node.name].value)(library, *operands)
     values = (known[node] for node in results)
     return tuple(constant(v) if isinstance(v, float) else v for v in values)
 
@@ -90,7 +90,23 @@ def rule_of(source: str) -> Callable[..., Any]:
 
 
 def rule_source(inputs: list[Expression | list[Expression]], results: list[Expression]) -> str:
-    """`rule(real, math)` as one writes it by hand: a line for each operation, constants typed."""
+    """`rule(real, math)` as one writes it by hand: a line for each operation, constants typed.
+
+    Of exp(x) / y, which derive("loss", lambda x, y: exp(x) / y, 0).source shows:
+
+        def rule(real, math):
+            c0 = real(float.fromhex('0x1.0000000000000p+0'))
+            exp = math.exp
+            divide = math.divide
+            def point(x, y, parameters, up):
+                v3 = exp(x)
+                v4 = divide(v3, y)
+                v6 = divide(c0, y)
+                v7 = v3 * v6
+                v8 = up * v7
+                return v4, v8
+            return point
+    """
     names: dict[Expression, str] = {}
     constants: Names = {}
     calls: Names = {}

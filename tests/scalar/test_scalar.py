@@ -24,7 +24,7 @@ import pytest
 import minigrad as mg
 from helpers.speed import alone, assert_lead
 from minigrad import cli, scalar
-from minigrad.scalar import Value, draw, nn, operations, pages, replay
+from minigrad.scalar import Value, draw, nn, operations, pages, replay, rules
 from minigrad.scalar.operations import OPERATIONS
 from minigrad.scalar.value import history
 
@@ -620,13 +620,14 @@ def test_speed_beside_micrograd():
 
 
 def test_docstrings_show_what_is_generated(monkeypatch):
-    shown = {}
+    shown = {"rule": rules.derive("loss", lambda x, y: scalar.exp(x) / y, 0).source}
     monkeypatch.setattr(
         operations, "define", lambda name, source, scope: shown.update({name: source})
     )
     operations.on_floats.__wrapped__("sigmoid")
     operations.on_library.__wrapped__("exp(a) if a < 0.0 else b")
     examples = [
+        (rules.rule_source, shown["rule"]),
         (operations.on_floats, shown["sigmoid"]),
         (operations.on_library, shown["formula"]),
         (pages._slopes_source, pages._SOURCE),
