@@ -11,6 +11,8 @@ from typing import Any
 from ..tape import repeated
 from .optimizer import Optimizer
 
+Factor = Callable[[int], float]  # of an epoch
+
 
 def _groups(optimizer):
     if not hasattr(optimizer, "param_groups"):
@@ -68,13 +70,10 @@ class LRScheduler:
 class LambdaLR(LRScheduler):
     """The initial rate times lr_lambda(epoch); one function, or a list with one per group."""
 
-    lr_lambdas: list[Callable[[int], float]]
+    lr_lambdas: list[Factor]
 
     def __init__(
-        self,
-        optimizer: Optimizer,
-        lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
-        last_epoch: int = -1,
+        self, optimizer: Optimizer, lr_lambda: Factor | list[Factor], last_epoch: int = -1
     ) -> None:
         groups = len(_groups(optimizer))
         functions = lr_lambda if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
