@@ -21,8 +21,7 @@ from . import cross_entropy, elementwise, memory, pointwise
 
 PARALLEL = 32768  # elements from which waking threads (1-3 µs) is worth it
 
-# A loss is a module of kernels/losses, or anything else that has a rule.
-Results = tuple[float, np.ndarray | None, np.ndarray | None]  # total, values, gradient
+Results = tuple[float, np.ndarray | None, np.ndarray | None]  # total, values, slopes
 
 
 # --- kernels ------------------------------------------------------------------------------------
@@ -95,20 +94,16 @@ def flat(array: Any) -> Any:
 
 
 def run_pointwise(
-    loss: Any,
-    x: np.ndarray,
-    y: np.ndarray,
-    parameter: Any = 0.0,
-    upstream: Any = None,
-    value: bool = False,
-    count: float = 1.0,
-) -> Results:
+    loss: Any, x: np.ndarray, y: np.ndarray, parameter: Any = 0.0, upstream: Any = None,
+    value: bool = False, count: float = 1.0,
+) -> Results:  # fmt: skip
     """One pass of a pointwise loss over arrays x, y of one shape and float dtype.
 
-    parameter: a number, a tuple of numbers or an array of that shape, as the rule takes it;
-    upstream: a number, such an array, or None for no gradient; value: whether to return the values
-    one by one. Returns their sum / count (float), the values or None, and upstream / count * slope
-    or None: a mean's, where count is how many values there are.
+    loss: a module of kernels/losses, or what else has a rule; parameter: a number, a tuple of
+    numbers or an array of that shape, as the rule takes it; upstream: a number, such an array, or
+    None for no gradient; value: whether to return the values one by one. Returns their sum / count
+    (float), the values or None, and upstream / count * slope or None: a mean's, where count is how
+    many values there are.
     """
     run = kernel(pointwise.pointwise, loss.rule, x.dtype, x.size >= PARALLEL)
     if type(parameter) is tuple:
@@ -121,34 +116,22 @@ def run_pointwise(
 
 
 def run_classes(
-    loss: Any,
-    x: np.ndarray,
-    target: np.ndarray,
-    weight: np.ndarray | None,
-    ignore: int,
-    upstream: Any = None,
-    value: bool = False,
-    count: float = 1.0,
-) -> Results:
+    loss: Any, x: np.ndarray, target: np.ndarray, weight: np.ndarray | None, ignore: int,
+    upstream: Any = None, value: bool = False, count: float = 1.0,
+) -> Results:  # fmt: skip
     """One pass of cross-entropy over x (n, C) and class indices target (n,) int64.
 
     The indices are checked before, by count_classes; the rest as in run_pointwise.
     """
     few = 0 < x.shape[1] <= cross_entropy.FEW
     loop = cross_entropy.few_classes if few else cross_entropy.class_rows
-    given = (target, weight, ignore)
-    return _run_rows(loop, loss, x, given, upstream, value, count)
+    return _run_rows(loop, loss, x, (target, weight, ignore), upstream, value, count)
 
 
 def run_weights(
-    loss: Any,
-    x: np.ndarray,
-    t: np.ndarray,
-    keep: np.ndarray | None,
-    upstream: Any = None,
-    value: bool = False,
-    count: float = 1.0,
-) -> Results:
+    loss: Any, x: np.ndarray, t: np.ndarray, keep: np.ndarray | None, upstream: Any = None,
+    value: bool = False, count: float = 1.0,
+) -> Results:  # fmt: skip
     """One pass of cross-entropy over x (n, C) and class weights t (n, C); see weight_rows."""
     return _run_rows(cross_entropy.weight_rows, loss, x, (t, keep), upstream, value, count)
 

@@ -25,9 +25,8 @@ def class_rows(x, target, weight, ignore, upstream, values, slopes):
     """
     n, classes = x.shape
     rows = max(1, BLOCK // max(classes, 1))
-    blocks = (n + rows - 1) // rows
-    sums = np.zeros(blocks)
-    for block in prange(blocks):
+    sums = np.zeros((n + rows - 1) // rows)
+    for block in prange(sums.size):
         partial, lanes = np.zeros(LANES, x.dtype), np.zeros(LANES)
         for r in range(block * rows, min(n, (block + 1) * rows)):
             row, y = x[r], target[r]
@@ -64,9 +63,8 @@ def few_classes(x, target, weight, ignore, upstream, values, slopes):
     """
     n, classes = x.shape
     rows = ROWS * max(1, BLOCK // (classes * ROWS))
-    blocks = (n + rows - 1) // rows
-    sums = np.zeros(blocks)
-    for block in prange(blocks):
+    sums = np.zeros((n + rows - 1) // rows)
+    for block in prange(sums.size):
         turned, total = np.empty((classes, ROWS), x.dtype), np.zeros(ROWS)
         # Numbers of each row. y: -1 of one that is ignored; gap: x_y - top; w: the weight, then the
         # slopes' factor; partial: up to CHAIN terms of rest.
@@ -134,9 +132,8 @@ def weight_rows(x, t, keep, upstream, values, slopes):
     """
     n, classes = x.shape
     rows = max(1, BLOCK // max(classes, 1))
-    blocks = (n + rows - 1) // rows
-    sums = np.zeros(blocks)
-    for block in prange(blocks):
+    sums = np.zeros((n + rows - 1) // rows)
+    for block in prange(sums.size):
         e, partial, lanes = np.empty(classes, x.dtype), np.zeros(LANES, x.dtype), np.zeros(LANES)
         for r in range(block * rows, min(n, (block + 1) * rows)):
             row, weights = x[r], t[r]

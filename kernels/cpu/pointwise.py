@@ -13,9 +13,8 @@ def pointwise(x, y, parameter, upstream, values, slopes):
     upstream: the gradient of the result that slopes are multiplied by, a number or (n,).
     values, slopes: (n,) for each element's value and slope times upstream; or None.
     """
-    blocks = (x.size + BLOCK - 1) // BLOCK
-    sums = np.empty(blocks)
-    for block in prange(blocks):
+    sums = np.empty((x.size + BLOCK - 1) // BLOCK)
+    for block in prange(sums.size):
         begin, end = block * BLOCK, min(x.size, (block + 1) * BLOCK)
         partial, lanes = np.zeros(LANES, x.dtype), np.empty(LANES)
         whole = begin + (end - begin) // LANES * LANES

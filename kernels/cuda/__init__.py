@@ -55,20 +55,10 @@ def check() -> None:
 
 
 def run_pointwise(
-    loss: Any,
-    x: cupy.ndarray,
-    y: cupy.ndarray,
-    parameter: Any = 0.0,
-    upstream: float | None = None,
-    value: bool = False,
-    count: float = 1.0,
-) -> Results:
-    """One pass of a pointwise loss over arrays x, y of one shape and float dtype.
-
-    parameter: a number, a tuple of numbers or an array of that shape, as the rule takes it;
-    upstream: a number, or None for no gradient; value: whether to return the values one by one.
-    Returns the sum of the values / count, the values or None, and upstream / count * slope or None.
-    """
+    loss: Any, x: cupy.ndarray, y: cupy.ndarray, parameter: Any = 0.0,
+    upstream: float | None = None, value: bool = False, count: float = 1.0,
+) -> Results:  # fmt: skip
+    """As cpu.run_pointwise, but that upstream is a number, and the total an array of one."""
     x, y = contiguous(x), contiguous(y)
     each, place = None, "host"
     if isinstance(parameter, cupy.ndarray):
@@ -161,15 +151,9 @@ def count_kernel(dtype: np.dtype, weighted: bool) -> Any:
 
 
 def run_classes(
-    loss: Any,
-    x: cupy.ndarray,
-    target: cupy.ndarray,
-    weight: cupy.ndarray | None,
-    ignore: int,
-    upstream: float | None = None,
-    value: bool = False,
-    count: Any = 1.0,
-) -> Results:
+    loss: Any, x: cupy.ndarray, target: cupy.ndarray, weight: cupy.ndarray | None, ignore: int,
+    upstream: float | None = None, value: bool = False, count: Any = 1.0,
+) -> Results:  # fmt: skip
     """One pass of cross-entropy over x (n, C) and class indices target (n,) int64.
 
     Rows whose class is `ignore` or out of range give 0; `count` is a number or what count_classes
@@ -233,14 +217,9 @@ def class_kernel(dtype: np.dtype, layout: tuple, weighted: bool, value: bool, sl
 
 
 def run_weights(
-    loss: Any,
-    x: cupy.ndarray,
-    t: cupy.ndarray,
-    keep: cupy.ndarray | None,
-    upstream: float | None = None,
-    value: bool = False,
-    count: Any = 1.0,
-) -> Results:
+    loss: Any, x: cupy.ndarray, t: cupy.ndarray, keep: cupy.ndarray | None,
+    upstream: float | None = None, value: bool = False, count: Any = 1.0,
+) -> Results:  # fmt: skip
     """One pass of cross-entropy over x (n, C) and class weights t (n, C).
 
     keep: (n,) bool or None, False for rows that give 0; the rest as in run_classes.

@@ -12,6 +12,8 @@ from ..tape import repeated
 from ..tensor import Tensor
 from .optimizer import Optimizer
 
+Factor = Callable[[int], float]  # of an epoch
+
 
 def _groups(optimizer):
     if not hasattr(optimizer, "param_groups"):
@@ -69,7 +71,7 @@ class LRScheduler:
 class LambdaLR(LRScheduler):
     """The initial rate times lr_lambda(epoch); one function, or a list with one per group."""
 
-    lr_lambdas: list[Callable[[int], float]]
+    lr_lambdas: list[Factor]
 
     def __init__(
         self, optimizer: Optimizer,
