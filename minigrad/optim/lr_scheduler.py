@@ -12,7 +12,6 @@ from ..tape import repeated
 from ..tensor import Tensor
 from .optimizer import Optimizer
 
-Factor = Callable[[int], float]  # of an epoch
 
 
 def _groups(optimizer):
@@ -71,7 +70,7 @@ class LRScheduler:
 class LambdaLR(LRScheduler):
     """The initial rate times lr_lambda(epoch); one function, or a list with one per group."""
 
-    lr_lambdas: list[Factor]
+    lr_lambdas: list[Callable[[int], float]]
 
     def __init__(
         self, optimizer: Optimizer,

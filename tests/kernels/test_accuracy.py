@@ -129,7 +129,10 @@ def test_ulps_counts():
 ALIKE = (-0.3, -1.1, -2.3, -7.7, -16.2)  # the others' logits; their exponentials round alike
 
 
-@pytest.mark.parametrize("classes", [2, 9, 31, 32, 33, 577, 50257])
+@pytest.mark.parametrize(
+    "classes",
+    [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (9, 31)), 32, 33, 577, 50257],
+)
 def test_equal_logits(classes):
     """Each of many equal terms is rounded the same way when it is added."""
     loss = "cross_entropy, 10 classes"

@@ -21,7 +21,10 @@ SIZES = {
 }
 DTYPES = ("float32", "float64")
 THREADS = (1, 2, 4, 8)
-SHORT = ("mse", "few classes")  # stand for the others in float64: each takes 4 s to compile
+SHORT = {  # every loop; each loss takes 4 s to compile
+    "float32": ("mse", "bce_with_logits", *CLASSES),
+    "float64": ("mse",),
+}
 
 
 def prepared(name, size, dtype):
@@ -56,7 +59,7 @@ def same(got, want):
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [
-        pytest.param(n, d, marks=pytest.mark.slow if d == "float64" and n not in SHORT else ())
+        pytest.param(n, d, marks=() if n in SHORT[d] else pytest.mark.slow)
         for d in DTYPES
         for n in NAMES
     ],
@@ -73,27 +76,32 @@ def test_same_bits_run_after_run(name, dtype, runs):
             assert same(call(), first)
 
 
-def every_call(dtype):
-    return [prepared(name, size, dtype) for name in NAMES for size in SIZES.values()]
+def calls(every):
+    return [
+        prepared(name, size, dtype)
+        for dtype in DTYPES
+        for name in (NAMES if every else SHORT[dtype])
+        for size in SIZES.values()
+    ]
 
 
-def every_digest(dtype):
+def print_digests(every):
     """What the child prints: a line for each number of threads, a word for each loss and size."""
-    calls = every_call(dtype)
+    prepared_calls = calls(every)
     for count in THREADS:
         numba.set_num_threads(count)
-        for call in calls:
+        for call in prepared_calls:
             found = {digest(*call()) for _ in range(2)}
             print(*found, sep="-")
 
 
-@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
-def test_same_bits_with_any_number_of_threads(dtype):
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_same_bits_with_any_number_of_threads(every):
     """In this process, and in one with 8 threads that reads the same builds from the disk cache."""
-    code = f"import test_determinism as t; t.every_digest({dtype!r})"
+    code = f"import test_determinism as t; t.print_digests({every})"
     where = {"NUMBA_NUM_THREADS": "8", "PYTHONPATH": str(Path(__file__).parent)}
     words = run_python(code, **where)
-    here = [digest(*call()) for call in every_call(dtype)]
+    here = [digest(*call()) for call in calls(every)]
     assert words == here * len(THREADS)
 
 
