@@ -13,7 +13,6 @@ from ..tensor import Tensor
 from .optimizer import Optimizer
 
 
-
 def _groups(optimizer):
     if not hasattr(optimizer, "param_groups"):
         raise TypeError(f"optimizer: {type(optimizer).__name__} is not an Optimizer")
