@@ -29,6 +29,5 @@ class RMSprop(Optimizer):
     def needs(self, group: dict[str, Any]) -> tuple[bool, ...]:
         return True, group["centered"], group["momentum"] != 0
 
-    def numbers(self, group: dict[str, Any], t: int) -> optimizers.RMSpropNumbers:
-        numbers = optimizers.RMSpropNumbers
-        return numbers(*(group[name] for name in numbers._fields))
+    def numbers(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
+        return tuple(group[name] for name in optimizers.RMSpropNumbers._fields)
