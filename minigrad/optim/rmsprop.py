@@ -29,5 +29,6 @@ class RMSprop(Optimizer):
     def needs(self, group: dict[str, Any]) -> tuple[bool, ...]:
         return True, group["centered"], group["momentum"] != 0
 
-    def numbers(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        return tuple(group[name] for name in optimizers.RMSpropNumbers._fields)
+    def numbers(self, group: dict[str, Any], t: int) -> optimizers.RMSpropNumbers:
+        names = optimizers.RMSpropNumbers._fields
+        return optimizers.RMSpropNumbers(*[group[name] for name in names])

@@ -28,8 +28,7 @@ class SGD(Optimizer):
     def needs(self, group: dict[str, Any]) -> tuple[bool, ...]:
         return (group["momentum"] != 0,)
 
-    def numbers(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        # optimizers.SGDNumbers, without the names, which would take a tenth of a small step.
-        momentum = group["momentum"]
+    def numbers(self, group: dict[str, Any], t: int) -> optimizers.SGDNumbers:
+        lr, decay, momentum = group["lr"], group["weight_decay"], group["momentum"]
         gain = 1 - group["dampening"] if t > 1 and momentum else 1
-        return group["lr"], group["weight_decay"], momentum, gain, group["nesterov"]
+        return optimizers.SGDNumbers(lr, decay, momentum, gain, group["nesterov"])

@@ -298,7 +298,7 @@ def sealed(tmp_path):
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(inspect.getfile(mg)).parent, package, ignore=ignore)
     shutil.copytree(Path(inspect.getfile(cpu)).parent, package / "kernels", ignore=ignore)
-    (package / "kernels" / "__pycache__").touch()
+    (package / "kernels" / "cpu" / "__pycache__").touch()
     return tmp_path
 
 
