@@ -22,13 +22,11 @@ KEYWORDS = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "
 def public(f: Op | Callable) -> Callable:
     """The function users call for an operation, also the method: PyTorch's or NumPy's keywords."""
 
-    def function(*args, **kwargs):
-        if kwargs:
-            kwargs = {
-                KEYWORDS.get(k, k): v for k, v in kwargs.items() if k != "out" or v is not None
-            }
-        if isinstance(f, Op):
-            return apply(f, f.bind(*args, **kwargs))
+    def of_operation(*args, **kwargs):
+        return apply(f, f.bind(*args, **(_keywords(kwargs) if kwargs else kwargs)))
+
+    def of_operations(*args, **kwargs):
+        kwargs = _keywords(kwargs)
         try:
             return f(*args, **kwargs)
         except AttributeError as error:
@@ -37,10 +35,16 @@ def public(f: Op | Callable) -> Callable:
                 raise  # a fault of ours
             raise TypeError(f"{f.__name__}(): expected Tensors, got {_kinds(given)}") from error
 
+    function = of_operation if isinstance(f, Op) else of_operations
     function.__name__ = function.__qualname__ = f.__name__
     function.__doc__ = f.__doc__
     function.__dict__["__wrapped__"] = getattr(f, "__wrapped__", f)  # for inspect.signature
     return function
+
+
+def _keywords(kwargs):
+    """Keywords as operations have them; an `out` of None is what NumPy's functions pass."""
+    return {KEYWORDS.get(k, k): v for k, v in kwargs.items() if k != "out" or v is not None}
 
 
 def _is_among(x, values):

@@ -519,7 +519,7 @@ def apply(operation: Op, args: tuple) -> Tensor:
     result.array = out if type(out) is np.ndarray else settled(out)
     result._grad = result.node = result.view_of = None
     result.version = [0]
-    if needed and operation.differentiable and is_grad_enabled() and result.is_floating_point():
+    if needed and operation.differentiable and is_grad_enabled() and result.array.dtype.kind == "f":
         _record(operation, inputs, options, arrays, parents, result)
         if tape is not None:
             tape.recorded(result.node)
