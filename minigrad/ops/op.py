@@ -83,12 +83,12 @@ def _binding(name: str, names: list[str], defaults: tuple | None) -> Callable[..
     """A call's arguments as a tuple: Python itself fills in defaults, takes keywords, and says
     what is missing. Of `add`, whose alpha has a default:
 
-        def add(input, other, alpha):
-            return (input, other, alpha,)
+    def bind(input, other, alpha):
+        return (input, other, alpha,)
     """
     arguments = ", ".join(names)
-    bind: Any = define(name, f"def {name}({arguments}):\n    return ({arguments},)\n", {})
-    bind.__defaults__ = defaults
+    bind: Any = define("bind", f"def bind({arguments}):\n    return ({arguments},)\n", {})
+    bind.__defaults__, bind.__qualname__ = defaults, name
     return bind
 
 

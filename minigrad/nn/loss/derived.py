@@ -81,8 +81,8 @@ def _binding(name, defaults):
     """A call's input, target, parameters and reduction; Python itself fills in defaults, takes
     keywords and says what is missing. Of `pinball(x, y, q=0.5)`:
 
-        def bind(input, target, q, reduction):
-            return input, target, (q,), reduction
+    def bind(input, target, q, reduction):
+        return input, target, (q, ), reduction
     """
     names = "".join(f"{parameter}, " for parameter in defaults)
     source = f"def bind(input, target, {names}reduction):\n"
