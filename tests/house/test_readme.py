@@ -27,10 +27,13 @@ def test_block_runs(block, capsys):
 
 
 def test_smooth_l1_is_quoted_as_it_is():
+    """But for its types and docstring."""
     quoted = next(block for block in BLOCKS if "def rule" in block)
-    assert quoted in (ROOT / "kernels" / "smooth_l1.py").read_text().replace(
-        '    """Scalar math: point(x, y, beta, up) -> value, up * slope by x."""\n', ""
-    )
+    text = (ROOT / "kernels" / "losses" / "smooth_l1.py").read_text()
+    docstring = '    """Scalar math: point(x, y, beta, upstream) -> value, slope by x * upstream."""\n'
+    assert docstring in text
+    text = text.replace(docstring, "").replace("(real: Real, math: Math) -> Point:", "(real, math):")
+    assert quoted in text
 
 
 def test_tables_are_the_stored_ones():
