@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from .devices import device, on_gpu
 from .kernels import backend
 from .methods import Methods
 from .tape import refuse
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
 
 
 class Size(tuple[int, ...]):
@@ -86,6 +89,20 @@ class ArrayHolder(Methods):
     @property
     def is_cuda(self) -> bool:
         return on_gpu(self.array)
+
+    @property
+    def T(self) -> Tensor:
+        """The dimensions in reverse order."""
+        return self.permute(tuple(range(self.ndim))[::-1])
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two dimensions exchanged."""
+        if self.ndim < 2:
+            raise RuntimeError(
+                f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D"
+            )
+        return self.transpose(-1, -2)
 
     # --- numbers ------------------------------------------------------------------------------
 

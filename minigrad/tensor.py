@@ -76,20 +76,6 @@ class Tensor(ArrayHolder):
         return value
 
     @property
-    def T(self) -> Tensor:
-        """The dimensions in reverse order."""
-        return self.permute(tuple(range(self.ndim))[::-1])
-
-    @property
-    def mT(self) -> Tensor:
-        """The last two dimensions exchanged."""
-        if self.ndim < 2:
-            raise RuntimeError(
-                f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D"
-            )
-        return self.transpose(-1, -2)
-
-    @property
     def data(self) -> Tensor:
         """The same memory outside the graph; changes made through it go unnoticed by it."""
         return Tensor.wrap(raw(self))
@@ -480,7 +466,7 @@ def apply(operation: Op, args: tuple) -> Tensor:
     """Run an operation on its inputs and options, and record it where a gradient is needed."""
     arity, tape = operation.arity, active_tape()
     inputs, options = args[:arity], args[arity:]
-    # What the inputs bring: arrays, places in the graph, whether one needs a gradient, and whether
+    # 1. What the inputs bring: arrays, places in the graph, whether one needs a gradient, and whether
     # it is simple: Tensors of one dtype, beside them numbers, which no promotion would change.
     arrays, parents, needed, dtype, simple = [], [], False, None, True
     for x in inputs:
@@ -503,8 +489,10 @@ def apply(operation: Op, args: tuple) -> Tensor:
                 x, simple = _raw_operand(operation, inputs, len(arrays)), False
             arrays.append(x)
             parents.append(None)
+    # 2. All in the dtype of the result.
     if operation.promote is not None and not (simple and (dtype is _FLOAT32 or dtype is _FLOAT64)):
         arrays = [*run(operation.promote, operation, tuple(arrays))]
+    # 3. Compute.
     try:
         if tape is None:
             out = operation.forward(*arrays, *options)
@@ -515,6 +503,7 @@ def apply(operation: Op, args: tuple) -> Tensor:
         if together is None:
             raise as_pytorch(operation, arrays, error) from None
         return apply(operation, (*together, *options))
+    # 4. A Tensor, with a node if it needs a gradient, and a base if it is a view.
     result = _new(Tensor)  # Tensor.wrap, without the call
     result.array = out if type(out) is np.ndarray else settled(out)
     result._grad = result.node = result.view_of = None

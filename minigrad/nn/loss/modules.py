@@ -38,27 +38,25 @@ class _Loss(Module):
             self.register_buffer(name, weight)
 
 
-class L1Loss(_Loss):
-    """|x - y|. Robust to outliers; the slope jumps at 0."""
+class _ElementWeightedLoss(_Loss):
+    """weight: of the input's shape, one for each element."""
 
     def __init__(
         self, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
         weight: Tensor | None = None,
     ):  # fmt: skip
         super().__init__(reduction, size_average, reduce, weight=weight)
+
+
+class L1Loss(_ElementWeightedLoss):
+    """|x - y|. Robust to outliers; the slope jumps at 0."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return l1_loss(input, target, reduction=self.reduction, weight=self.weight)
 
 
-class MSELoss(_Loss):
+class MSELoss(_ElementWeightedLoss):
     """(x - y)². Smooth; far-off predictions dominate."""
-
-    def __init__(
-        self, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
-        weight: Tensor | None = None,
-    ):  # fmt: skip
-        super().__init__(reduction, size_average, reduce, weight=weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return mse_loss(input, target, reduction=self.reduction, weight=self.weight)
