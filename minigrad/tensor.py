@@ -466,7 +466,7 @@ def apply(operation: Op, args: tuple) -> Tensor:
     """Run an operation on its inputs and options, and record it where a gradient is needed."""
     arity, tape = operation.arity, active_tape()
     inputs, options = args[:arity], args[arity:]
-    # 1. What the inputs bring: arrays, places in the graph, whether one needs a gradient, and whether
+    # 1. What the inputs bring: arrays, places in the graph, if one needs a gradient, and whether
     # it is simple: Tensors of one dtype, beside them numbers, which no promotion would change.
     arrays, parents, needed, dtype, simple = [], [], False, None, True
     for x in inputs:
