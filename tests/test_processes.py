@@ -296,8 +296,8 @@ def sealed(tmp_path):
     package = tmp_path / "installed" / "minigrad"
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(inspect.getfile(mg)).parent, package, ignore=ignore)
-    shutil.copytree(Path(inspect.getfile(cpu)).parent, package / "kernels", ignore=ignore)
-    (package / "kernels" / "__pycache__").touch()
+    shutil.copytree(Path(inspect.getfile(cpu)).parents[1], package / "kernels", ignore=ignore)
+    (package / "kernels" / "cpu" / "__pycache__").touch()
     return tmp_path
 
 
