@@ -160,4 +160,4 @@ def test_warmup_leaves_nothing_to_compile(tmp_path, monkeypatch):
         assert cli.main(["warmup"]) == 0
         builds.append(set(tmp_path.rglob("*.nbc")))
     assert builds[0] == builds[1]
-    assert {"few_classes", "update", "check_classes"} <= {p.name.split(".")[1] for p in builds[0]}
+    assert {"few_classes", "update", "count_classes"} <= {p.name.split(".")[1] for p in builds[0]}
