@@ -166,7 +166,7 @@ def weight_rows(x, t, keep, upstream, values, slopes):
                     flush(partial, lanes)
                 value = real(sum_lanes(lanes))
                 # 6. slope_y = whole - t_y - rest share, where e_y share may be close to t_y.
-                if slopes is not None and rest < 1:
+                if slopes is not None and rest < 1 and y >= 0:  # there is none of no classes
                     row_slopes[y] = (whole - weights[y] - share * rest) * up
             elif slopes is not None:
                 slopes[r, :] = real(0)

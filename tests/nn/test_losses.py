@@ -2,7 +2,10 @@
 
 import contextlib
 import io
+import os
 import re
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -424,3 +427,49 @@ def test_gradient_of_the_target_live(name, reduction):
         loss.backward(m.tensor(np.random.default_rng(2).standard_normal(tuple(loss.shape))))
         grads.append((x.grad.numpy(), y.grad.numpy()))
     np.testing.assert_allclose(*grads, rtol=1e-10, atol=1e-12)
+
+
+# --- no classes ---------------------------------------------------------------------------------
+
+NO_CLASSES = [(3, 0), (0,), (0, 0), (0, 0, 3), (2, 0, 3)]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("shape", NO_CLASSES, ids=str)
+def test_rows_of_no_classes_are_worth_nothing(shape, smoothing):
+    """As in PyTorch: 0 each; the mean of them, which divides by elements over classes, is NaN."""
+    rows = shape[:1] + shape[2:] if len(shape) > 1 else ()
+    for target in (mg.zeros(*shape), mg.full(rows, -100)):
+        for reduction, expected in (("none", np.zeros(rows)), ("sum", 0.0), ("mean", np.nan)):
+            x = mg.zeros(*shape, requires_grad=True)
+            options = {"reduction": reduction, "label_smoothing": smoothing}
+            out = F.cross_entropy(x, target, **options)
+            np.testing.assert_array_equal(out.detach().numpy(), expected)
+            out.sum().backward()
+            assert x.grad.shape == shape
+
+
+BOUNDS = """
+import minigrad as mg
+for _ in range(300):
+    x = mg.zeros(3, 0, requires_grad=True)
+    mg.nn.functional.cross_entropy(x, mg.zeros(3, 0), reduction="sum").backward()
+x = mg.full((3, 40), float("nan")).requires_grad_()  # whose largest logit is at no place
+mg.nn.functional.cross_entropy(x, mg.ones(3, 40)).backward()
+"""
+
+
+def test_no_row_is_written_in_front_of_its_slopes(tmp_path):
+    """There is no largest logit of no classes: its slope went to the place -1, into the heap."""
+    checked = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", BOUNDS], check=True, env=os.environ | checked)
+
+
+@pytest.mark.parametrize("dtype", [mg.int64, mg.int32])
+def test_classes_that_were_changed_are_not_used_again(dtype):
+    x, y = mg.randn(4, 3).requires_grad_(), mg.zeros(4, dtype=dtype)
+    loss = F.cross_entropy(x, y)
+    loss.backward(retain_graph=True)
+    y.fill_(30_000_000)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()

@@ -46,11 +46,12 @@ def cross_entropy(
             raise RuntimeError("ignore_index is not supported for floating point target")
         target = _smoothed(_classes_last(target, classes), weight, label_smoothing)
         input, target = promoted(input, target)
-        weight, count = None, len(target) or math.nan
+        weight, count = None, len(target) if classes and len(target) else math.nan
     else:
         weight = raw(weight)
         flat, count = run(_checked_classes, raw(target), weight, classes, ignore_index)
-        target = Tensor.wrap(flat)
+        target, given = Tensor.wrap(flat), target
+        target.version = given.version  # they were checked for this: a change of them is an error
     x = _classes_last(input, classes)
     slopes = run(list) if x.requires_grad and is_grad_enabled() else None
     options = (weight, ignore_index, label_smoothing, reduction, count, slopes)
@@ -132,7 +133,7 @@ def _classes_last(input, classes):
     rank = input.array.ndim
     if rank > 2:
         input = input.permute(0, *range(2, rank), 1)
-    return input if rank == 2 else input.reshape(-1, classes)
+    return input if rank == 2 else input.reshape(math.prod(input.array.shape[:-1]), classes)
 
 
 def _kept_classes(y, ignore_index):
@@ -151,7 +152,7 @@ def _class_weights(target, weight, ignore_index, smoothing, shape, dtype):
 def _smoothed(rows, weight, smoothing):
     """Probabilities (..., C), an array or a Tensor, smoothed and times the classes' weights."""
     if smoothing:
-        rows = rows * (1 - smoothing) + smoothing / rows.shape[-1]
+        rows = rows * (1 - smoothing) + smoothing / max(rows.shape[-1], 1)
     return rows if weight is None else rows * weight
 
 
