@@ -47,9 +47,10 @@ class SealedCache(FunctionCache):
 
     def _place(self, sig, codegen):
         """The file of a build, and all that the build depends on, as bytes."""
-        source = self._impl.locator.get_source_stamp()
-        key = repr((numba.__version__, source, self._index_key(sig, codegen))).encode()
-        name = f"{self._impl.filename_base}.{sha256(key).hexdigest()[:16]}.nbc"
+        source, base = self._impl.locator.get_source_stamp(), self._impl.filename_base
+        # The base is the function's name, which tells loops apart that were bound to other rules.
+        key = repr((numba.__version__, source, base, self._index_key(sig, codegen))).encode()
+        name = f"{base}.{sha256(key).hexdigest()[:16]}.nbc"
         return Path(self.cache_path, name), key
 
 

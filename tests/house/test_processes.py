@@ -291,6 +291,27 @@ def test_damaged_cache_files_are_compiled_anew(tmp_path):
     assert errors.count("Warning") == 1  # of the folders that stood in the files' places
 
 
+SWAPPED = """
+import sys
+from pathlib import Path
+import numpy as np
+from minigrad.kernels import LOSSES, cpu
+
+x, y = np.float32([1, 5]), np.float32([0, 0])
+for name in ("mse", "l1"):
+    print(cpu.run_pointwise(LOSSES[name], x, y)[0])
+mse, l1 = (next(Path(sys.argv[1]).rglob(f"*pointwise.{name}-*.nbc")) for name in ("mse", "l1"))
+l1.write_bytes(mse.read_bytes())
+"""
+
+
+def test_a_kernel_under_the_name_of_another_is_compiled_anew(tmp_path):
+    """MSE's file where L1's is looked for: the same loop on the same arrays."""
+    for _ in range(2):
+        out, _errors = finish(start(SWAPPED, tmp_path, NUMBA_CACHE_DIR=str(tmp_path)))
+        assert out.split() == ["26.0", "6.0"]
+
+
 @pytest.fixture
 def sealed(tmp_path):
     """minigrad where no cache folder can be made beside it, even by root."""

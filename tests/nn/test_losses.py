@@ -473,3 +473,16 @@ def test_classes_that_were_changed_are_not_used_again(dtype):
     y.fill_(30_000_000)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float64, np.longdouble, np.float32, mg.tensor])
+def test_options_of_any_type_of_number(kind):
+    """float128 went into a kernel, where Numba has no such type; float64 made float32 rows wide."""
+    x, y, weight = mg.randn(4, 3), mg.tensor([0, 2, 1, 1]), mg.rand(3)
+    for target in (y, F.one_hot(y, 3).float()):
+        expected = F.cross_entropy(x, target, weight, label_smoothing=0.25)
+        found = F.cross_entropy(x, target, weight, label_smoothing=kind(0.25))
+        assert found.dtype == mg.float32
+        assert found.item() == expected.item()
+    ignored = F.cross_entropy(x, y, ignore_index=np.int8(2))
+    assert ignored.item() == F.cross_entropy(x, y, ignore_index=2).item()

@@ -41,10 +41,11 @@ def cross_entropy(
     """
     reduction = check_reduction(reduction, size_average, reduce)
     classes, rows = _check_arguments(input, target, weight, ignore_index, label_smoothing)
+    smoothing = float(label_smoothing)  # of any type: float128 is none that kernels know
     if target.array.dtype.kind == "f":
         if ignore_index >= 0:
             raise RuntimeError("ignore_index is not supported for floating point target")
-        target = _smoothed(_classes_last(target, classes), weight, label_smoothing)
+        target = _smoothed(_classes_last(target, classes), weight, smoothing)
         input, target = promoted(input, target)
         weight, count = None, len(target) if classes and len(target) else math.nan
     else:
@@ -54,7 +55,7 @@ def cross_entropy(
         target.version = given.version  # they were checked for this: a change of them is an error
     x = _classes_last(input, classes)
     slopes = run(list) if x.requires_grad and is_grad_enabled() else None
-    options = (weight, ignore_index, label_smoothing, reduction, count, slopes)
+    options = (weight, int(ignore_index), smoothing, reduction, count, slopes)
     out = apply(_cross_entropy, (x, target, *options))
     return out.reshape(rows) if reduction == "none" else out
 
