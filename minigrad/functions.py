@@ -26,7 +26,8 @@ def public(f: Op | Callable) -> Callable:
         return apply(f, f.bind(*args, **(_keywords(kwargs) if kwargs else kwargs)))
 
     def of_operations(*args, **kwargs):
-        kwargs = _keywords(kwargs)
+        if kwargs:
+            kwargs = _keywords(kwargs)
         try:
             return f(*args, **kwargs)
         except AttributeError as error:

@@ -20,10 +20,9 @@ from .devices import CPU, CUDA, on_gpu, settled
 from .holder import ArrayHolder
 from .ops import ALIASES, OPERATIONS, Op, index, storage
 from .ops.arguments import as_pytorch
+from .ops.promotion import NUMBERS
 from .printing import format_tensor
 from .tape import active_tape, raw, refuse, run
-
-NUMBERS = (float, int)
 
 
 class Tensor(ArrayHolder):
