@@ -24,5 +24,7 @@ def attempt(name: str, number: int) -> None:
     try:
         kind(name).attempt(random.Random(f"{name} {number}"))
     except Exception as error:
-        error.add_note(f"to run it again: python tests/scripts/try_programs.py {name} --only {number}")
+        error.add_note(
+            f"to run it again: python tests/scripts/try_programs.py {name} --only {number}"
+        )
         raise
