@@ -41,9 +41,8 @@ def adopted(data: Any) -> Tensor | None:
     """A Tensor, or another library's array or tensor as one; None if it is neither."""
     if isinstance(data, Tensor):
         return data
-    if not any(hasattr(data, name) for name in _INTERFACES):
-        return None
-    return as_tensor(data)
+    other = not isinstance(data, np.generic) and any(hasattr(data, name) for name in _INTERFACES)
+    return as_tensor(data) if other else None
 
 
 _INTERFACES = ("__array__", "__cuda_array_interface__", "__dlpack__")

@@ -268,7 +268,8 @@ class Optimizer:
         found: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         taken = []
         for n, (ours, (theirs, params)) in enumerate(zip(self.param_groups, groups, strict=True)):
-            group = deepcopy({**theirs, "params": None}) | {"params": ours["params"]}
+            group = {k: _copied(v) for k, v in theirs.items() if k != "params"}
+            group["params"] = ours["params"]
             self._complete(group)
             for option in self.defaults:
                 if option not in group:
@@ -299,7 +300,7 @@ class Optimizer:
                 _check_state(f"{key}.{name}", value, p, ValueError)
                 copy[name] = value.detach().to(p).clone().contiguous()
             elif name not in known:
-                copy[name] = deepcopy(value)
+                copy[name] = _copied(value)
         for name in ("step", *self.states) if self.counts and copy else ():
             if name not in copy:
                 raise ValueError(f"loaded state dict lacks {key}.{name}")
@@ -349,6 +350,11 @@ def _check_state(name, value, p, error):
         got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
         shape = tuple(p.shape)
         raise error(f"expected floats of shape {shape}, as the parameter's, for {name}, got {got}")
+
+
+def _copied(value):
+    taken = adopted(value)  # PyTorch's tensors as well
+    return deepcopy(value) if taken is None else taken.detach().clone()
 
 
 def _count(value, name):
