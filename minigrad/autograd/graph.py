@@ -36,8 +36,9 @@ _by_birth = attrgetter("birth")
 class Node:
     """One recorded operation, or (op None) a leaf that collects a gradient.
 
-    `values` are `(out, *inputs, *options)` with None for what no formula reads. `stamps` pairs the
-    version counter of each kept Tensor with its count at recording time.
+    `values` are `(out, *inputs, *options)` with None for what no formula reads. `stamps` holds, for
+    each Tensor of which an array is kept, its version counter, its count at recording time, and
+    that array.
     """
 
     __slots__ = (
@@ -80,7 +81,7 @@ class Node:
                 "tensors after they have already been freed). Specify retain_graph=True if you "
                 "need to backward through the graph a second time."
             )
-        for version, count in self.stamps:
+        for version, count, _ in self.stamps:
             if version[0] != count:
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an "
@@ -166,10 +167,20 @@ def walk(roots, retain, lift=None, targets=None):
 
 
 def _lifted(values, node, lift):
-    """The saved values as Tensors in the graph; options stay as they are."""
+    """The saved values as Tensors in the graph, under the counters they were stamped with.
+
+    Of options, which have no place in the graph, only what a Tensor was is one again.
+    """
+    versions = {id(array): version for version, _, array in node.stamps}
     nodes = (node, *node.parents)
-    lifted = [lift(value, n) for value, n in zip(values, nodes, strict=False)]
-    return (*lifted, *values[len(nodes) :])
+
+    def option(x):
+        if type(x) is tuple:
+            return tuple(map(option, x))
+        return lift(x, None, versions[id(x)]) if id(x) in versions else x
+
+    lifted = [lift(x, n, versions.get(id(x))) for x, n in zip(values, nodes, strict=False)]
+    return (*lifted, *map(option, values[len(nodes) :]))
 
 
 def _owns_memory(array):
