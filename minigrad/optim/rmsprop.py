@@ -30,5 +30,6 @@ class RMSprop(Optimizer):
         return True, group["centered"], group["momentum"] != 0
 
     def numbers(self, group: dict[str, Any], t: int) -> optimizers.RMSpropNumbers:
-        names = optimizers.RMSpropNumbers._fields
-        return optimizers.RMSpropNumbers(*[group[name] for name in names])
+        lr, alpha, eps = group["lr"], group["alpha"], group["eps"]
+        rest = group["weight_decay"], group["momentum"], group["centered"]
+        return optimizers.RMSpropNumbers(lr, alpha, 1 - alpha, eps, *rest)
