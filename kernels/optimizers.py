@@ -56,19 +56,21 @@ class AdamNumbers(NamedTuple):
 
 def adam(real: Real, math: Math) -> Point:
     """a, b: the running means of g and g²; the first starts from its closer end, as PyTorch's.
+    c: the largest b so far, if amsgrad.
 
     Sources: Kingma and Ba, "Adam", 2014; Loshchilov and Hutter, "Decoupled Weight Decay
-    Regularization", 2017 (AdamW).
+    Regularization", 2017 (AdamW); Reddi et al., "On the Convergence of Adam and Beyond", 2018.
     """
 
-    def step(p, g, mean, mean_of_squares, c, numbers):
+    def step(p, g, mean, mean_of_squares, top, numbers):
         n = AdamNumbers(*numbers)
         g += real(n.l2) * p
         gap = g - mean
         mean = mean + real(n.gain1) * gap if n.gain1 < 0.5 else g - real(n.beta1) * gap
         mean_of_squares = real(n.beta2) * mean_of_squares + real(n.gain2) * g * g
-        spread = sqrt(mean_of_squares) * real(n.correction) + real(n.eps)
-        return p * real(n.shrink) - real(n.step_size) * mean / spread, mean, mean_of_squares, c
+        top = mean_of_squares if top <= mean_of_squares else top  # that of 0, without amsgrad
+        spread = sqrt(top) * real(n.correction) + real(n.eps)
+        return p * real(n.shrink) - real(n.step_size) * mean / spread, mean, mean_of_squares, top
 
     return step
 
