@@ -11,6 +11,7 @@ be differentiated itself (`create_graph`), it runs the same formulas on Tensors.
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
@@ -21,6 +22,7 @@ import numpy as np
 
 from ..devices import one
 from ..kernels import backend
+from ..locks import free_at_forks
 from ..quiet import quiet
 from ..tape import active_tape, refuse, run
 from .grad_mode import grad_mode
@@ -304,16 +306,20 @@ def backward(
 
 def _collect(tensor, g, owned):
     """Add to the gradient of a leaf; gives its array."""
-    grad = tensor._grad
     if g.shape != tensor.array.shape:
         problem = f"got a gradient of shape {g.shape} for a tensor of {tensor.array.shape}"
         raise RuntimeError(f"{problem}: its .data was replaced since the forward pass")
-    if grad is None:
-        tensor._grad = grad = tensor.wrap(g if owned else copied(g))
-    else:
-        grad.array[...] += g
-        grad.version[0] += 1
+    with _collecting:
+        grad = tensor._grad
+        if grad is None:
+            tensor._grad = grad = tensor.wrap(g if owned else copied(g))
+        else:
+            grad.array[...] += g
+            grad.version[0] += 1
     return grad.array
+
+
+_collecting = free_at_forks(threading.Lock())  # threads that share a leaf add up
 
 
 def grad(
