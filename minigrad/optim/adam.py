@@ -41,7 +41,9 @@ class Adam(Optimizer):
         beta1, beta2 = group["betas"]
         step_size, correction = lr / (1 - beta1**t), (1 - beta2**t) ** -0.5
         l2, shrink = (0.0, 1 - lr * decay) if group["decoupled_weight_decay"] else (decay, 1.0)
-        return optimizers.AdamNumbers(step_size, beta1, beta2, correction, group["eps"], l2, shrink)
+        return optimizers.AdamNumbers(
+            step_size, beta1, 1 - beta1, beta2, 1 - beta2, correction, group["eps"], l2, shrink
+        )
 
 
 class AdamW(Adam):

@@ -30,5 +30,6 @@ class RMSprop(Optimizer):
         })  # fmt: skip
 
     def numbers(self, group: dict[str, Any], t: int) -> optimizers.RMSpropNumbers:
-        names = optimizers.RMSpropNumbers._fields
-        return optimizers.RMSpropNumbers(*[number(group[name]) for name in names])
+        names = ("lr", "alpha", "eps", "weight_decay", "momentum", "centered")
+        lr, alpha, *rest = [number(group[name]) for name in names]
+        return optimizers.RMSpropNumbers(lr, alpha, 1 - alpha, *rest)
