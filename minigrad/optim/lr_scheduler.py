@@ -7,11 +7,10 @@ the rate it found there. A rate that is a tensor is changed in place.
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
 from types import FunctionType
 from typing import Any
 
-from ..creation import adopted
+from ..creation import adopted, check_numbers
 from ..tape import repeated
 from ..tensor import Tensor
 from .optimizer import Optimizer
@@ -21,12 +20,6 @@ def _groups(optimizer):
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer: {type(optimizer).__name__} is not an Optimizer")
     return optimizer.param_groups
-
-
-def _check_numbers(**options):
-    for name, value in options.items():
-        if not isinstance(value, Real | Tensor):
-            raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
 
 
 def _rates(groups, key="lr"):
@@ -164,7 +157,7 @@ class MultiStepLR(LRScheduler):
         if not isinstance(milestones, Iterable):
             kind = type(milestones).__name__
             raise TypeError(f"milestones: expected a list of epochs, got {kind}")
-        _check_numbers(gamma=gamma)
+        check_numbers(gamma=gamma)
         super().__init__(optimizer, last_epoch, milestones=Counter(milestones), gamma=gamma)
 
     def get_lr(self) -> list[float]:
@@ -180,7 +173,7 @@ class StepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        _check_numbers(step_size=step_size, gamma=gamma)
+        check_numbers(step_size=step_size, gamma=gamma)
         if step_size == 0:
             raise ZeroDivisionError("step_size: expected a number of epochs >= 1, got 0")
         super().__init__(optimizer, last_epoch, step_size=step_size, gamma=gamma)
@@ -196,7 +189,7 @@ class ExponentialLR(LRScheduler):
     gamma: float
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
-        _check_numbers(gamma=gamma)
+        check_numbers(gamma=gamma)
         super().__init__(optimizer, last_epoch, gamma=gamma)
 
     def get_lr(self) -> list[float]:
@@ -212,7 +205,7 @@ class CosineAnnealingLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
-        _check_numbers(T_max=T_max, eta_min=eta_min)
+        check_numbers(T_max=T_max, eta_min=eta_min)
         if T_max == 0:
             raise ZeroDivisionError("T_max: expected a number of epochs >= 1, got 0")
         super().__init__(optimizer, last_epoch, T_max=T_max, eta_min=eta_min)
@@ -247,8 +240,8 @@ class ReduceLROnPlateau(LRScheduler):
         groups, several = _groups(optimizer), isinstance(min_lr, list | tuple)
         min_lrs = list(min_lr) if several else [min_lr] * len(groups)
         for low in min_lrs:
-            _check_numbers(min_lr=low)
-        _check_numbers(
+            check_numbers(min_lr=low)
+        check_numbers(
             factor=factor, patience=patience, threshold=threshold, cooldown=cooldown, eps=eps
         )
         if factor >= 1:

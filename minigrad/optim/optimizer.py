@@ -13,6 +13,7 @@ import numpy as np
 from ..autograd import enable_grad
 from ..creation import adopted
 from ..devices import module
+from ..dtypes import name_of
 from ..kernels import backend
 from ..tape import refuse, repeated
 from ..tensor import Tensor
@@ -32,8 +33,7 @@ def check(name: str, value: Any, expected: str, below: float | None = None) -> N
     try:
         fits = value >= 0 and (below is None or value < below)
     except TypeError:
-        kind = type(value).__name__
-        raise TypeError(f"{name}: expected a number, {expected}, got {kind}") from None
+        raise TypeError(f"{name}: expected a number, {expected}, got {name_of(value)}") from None
     if not fits:
         raise ValueError(f"Invalid {name} value: {value}; expected {expected}")
 
@@ -57,11 +57,10 @@ class Optimizer:
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor) or not isinstance(params, Iterable):
-            kind = "Tensor" if isinstance(params, Tensor) else type(params).__name__
             hint = "; pass its .parameters()" if hasattr(params, "parameters") else ""
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
-                f"but got {kind}{hint}"
+                f"but got {name_of(params)}{hint}"
             )
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
@@ -84,8 +83,7 @@ class Optimizer:
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with options of their own: {"params": [...], "lr": ...}."""
         if not isinstance(param_group, dict):
-            kind = type(param_group).__name__
-            raise TypeError(f"param_group: expected a dict, got {kind}")
+            raise TypeError(f"param_group: expected a dict, got {name_of(param_group)}")
         params = param_group["params"]
         if isinstance(params, set):
             raise TypeError("params: expected a list, got a set, whose order changes between runs")
@@ -96,7 +94,7 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 hint = "; pass its .parameters()" if hasattr(p, "parameters") else ""
                 raise TypeError(
-                    f"optimizer can only optimize Tensors, but one of them is {type(p)}{hint}"
+                    f"optimizer can only optimize Tensors, but one of them is {name_of(p)}{hint}"
                 )
             if not p.is_leaf:
                 raise ValueError("can't optimize a non-leaf Tensor")
@@ -162,10 +160,11 @@ class Optimizer:
                 array, _, _, _, count, update = bound
                 g = grad.array
                 if g.shape != array.shape or g.dtype != array.dtype:  # .data was replaced
-                    raise RuntimeError(
-                        f"params: one is {p.dtype} of shape {tuple(p.shape)}, but its gradient "
-                        f"{g.dtype} of shape {g.shape}; call zero_grad() first"
-                    )
+                    what, ours, other = "shape", array.shape, g.shape
+                    if ours == other:
+                        what, ours, other = "dtype", array.dtype, g.dtype
+                    found = f"{ours}, but its gradient {other}; call zero_grad() first"
+                    raise RuntimeError(f"params: one has {what} {found}")
                 if count is None:
                     t = 1 if begins else 2
                 else:
@@ -215,7 +214,14 @@ class Optimizer:
             if begins := kept is None:
                 zeros = module(p.array).zeros(p.array.shape, p.array.dtype)
                 state[name] = kept = Tensor.wrap(zeros)
-            _check_state(name, kept, p, RuntimeError)
+            if not _fits(kept, p):
+                shape = tuple(p.shape)
+                got = (
+                    f"{(*kept.shape,)} {kept.dtype}" if isinstance(kept, Tensor) else name_of(kept)
+                )
+                raise RuntimeError(
+                    f"{name}: expected floats of shape {shape}, as the parameter's, got {got}"
+                )
             if kept.dtype != p.dtype or kept.device != p.device:
                 kept.data = kept.data.to(p)
             if not kept.is_contiguous() or not _writeable(kept.array):
@@ -297,7 +303,13 @@ class Optimizer:
             if name == "step" and self.counts:
                 copy[name] = _count(value, f"{key}.step")
             elif name in known and value is not None:  # None: PyTorch's, of one to begin
-                _check_state(f"{key}.{name}", value, p, ValueError)
+                if not _fits(value, p):
+                    tensor = isinstance(value, Tensor)
+                    got = f"{value.dtype} {tuple(value.shape)}" if tensor else value
+                    raise ValueError(
+                        f"loaded state dict: expected floats of shape {tuple(p.shape)}, as the "
+                        f"parameter's, for {key}.{name}, got {got}"
+                    )
                 copy[name] = value.detach().to(p).clone().contiguous()
             elif name not in known:
                 copy[name] = _copied(value)
@@ -345,11 +357,9 @@ def _check_ways(group):
         raise RuntimeError(f"capturable: expected False, for {why}")
 
 
-def _check_state(name, value, p, error):
-    if not isinstance(value, Tensor) or value.shape != p.shape or not value.is_floating_point():
-        got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-        shape = tuple(p.shape)
-        raise error(f"expected floats of shape {shape}, as the parameter's, for {name}, got {got}")
+def _fits(value, p):
+    """Whether it may be a state of parameter p."""
+    return isinstance(value, Tensor) and value.shape == p.shape and value.is_floating_point()
 
 
 def _copied(value):
