@@ -62,7 +62,8 @@ def _array_of(data, dtype, copy):
     if hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
         data = np.from_dlpack(data)
     if hasattr(data, "__array__"):
-        array = np.array(data) if copy else np.asarray(data)
+        array = data.__array__()  # np.asarray would warn that PyTorch's takes no `copy`
+        array = np.array(array) if copy else np.asarray(array)
         dtype = dtypes.as_dtype(dtype) if dtype else dtypes.as_dtype(array.dtype, "data")
         return array.astype(dtype, copy=False)
     if isinstance(data, (list, tuple)):
@@ -161,9 +162,8 @@ def _shape(size):
 def check_numbers(**arguments: Any) -> None:
     """TypeError unless all are numbers, or arrays and Tensors of no dimension."""
     for name, x in arguments.items():
-        if not isinstance(x, (int, float, np.integer, np.floating, np.bool_)) and getattr(
-            x, "ndim", 1
-        ):
+        numbers = (int, float, np.integer, np.floating, np.bool_)
+        if not isinstance(x, numbers) and getattr(x, "ndim", 1) != 0:
             raise TypeError(f"{name}: expected a number, got {dtypes.name_of(x)}")
 
 

@@ -115,7 +115,8 @@ class LambdaLR(LRScheduler):
     ) -> None:  # fmt: skip
         groups = len(_groups(optimizer))
         several = isinstance(lr_lambda, list | tuple)
-        functions = list(lr_lambda) if several else [lr_lambda] * groups
+        given: Any = lr_lambda
+        functions = list(given) if several else [given] * groups
         if len(functions) != groups:
             raise ValueError(f"Expected {groups} lr_lambdas, but got {len(functions)}")
         for function in functions:
@@ -238,7 +239,8 @@ class ReduceLROnPlateau(LRScheduler):
         min_lr: float | list[float] = 0, eps: float = 1e-8,
     ) -> None:  # fmt: skip
         groups, several = _groups(optimizer), isinstance(min_lr, list | tuple)
-        min_lrs = list(min_lr) if several else [min_lr] * len(groups)
+        lows: Any = min_lr
+        min_lrs = list(lows) if several else [lows] * len(groups)
         for low in min_lrs:
             check_numbers(min_lr=low)
         check_numbers(

@@ -43,8 +43,9 @@ class LayerNorm(_Normalisation):
         elementwise_affine: bool = True, bias: bool = True, device: Any = None, dtype: Any = None,
     ):  # fmt: skip
         super().__init__()
-        several = isinstance(normalized_shape, Iterable) and not isinstance(normalized_shape, str)
-        shape = normalized_shape if several else (normalized_shape,)
+        shape: Any = normalized_shape
+        if not isinstance(shape, Iterable) or isinstance(shape, str):
+            shape = (shape,)
         self.normalized_shape = tuple([as_size("normalized_shape", n) for n in shape])
         self.eps = eps
         self.elementwise_affine = elementwise_affine
