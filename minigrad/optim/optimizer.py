@@ -199,7 +199,8 @@ class Optimizer:
         """
         if p.dtype.kind != "f":
             raise RuntimeError(f"params: expected floating point tensors, got one of {p.dtype}")
-        if (0 in p.array.strides and p.numel() > 1) or not _writeable(p.array):
+        repeats = any(n > 1 and not by for n, by in zip(p.shape, p.array.strides, strict=True))
+        if repeats or not _writeable(p.array):
             raise RuntimeError(
                 "params: one cannot be changed: its memory is read-only, or one element of it "
                 "stands for several (expand); make it of a clone()"

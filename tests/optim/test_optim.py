@@ -111,6 +111,7 @@ def test_any_layout_and_size(name):
     shapes = ((3, 2), (), (0, 2), (300, 1000))
     for shape in shapes:
         plain = parameter(shape)
+        step(make(name, [row := mg.ones(3)[None].detach().requires_grad_()]), row)
         wide = np.full([2 * n for n in shape], np.nan, np.float32)
         every_second = wide[(..., *(slice(None, None, 2) for _ in shape))]
         every_second[...] = plain.detach().numpy()
