@@ -157,21 +157,17 @@ class Optimizer:
                         if state[name].array is not part:
                             raise KeyError
                 except (KeyError, AttributeError):  # no, or something else is, or nothing
+                    array = None
+                if array is None:
                     array, count, update, begins = self._bind(p, names)
                 g = grad.array
                 if g.shape != array.shape or g.dtype != array.dtype:  # .data was replaced
-                    what, ours, other = "shape", array.shape, g.shape
-                    if ours == other:
-                        what, ours, other = "dtype", array.dtype, g.dtype
-                    found = f"{ours}, but its gradient {other}; call zero_grad() first"
-                    raise RuntimeError(f"params: one has {what} {found}")
-                if count is None:
-                    t = 1 if begins else 2
-                else:
-                    t = count[()] + 1
-                    count[()] = t
+                    raise _mismatch(array, g)
+                t = count[()] + 1 if count is not None else 1 if begins else 2
                 if t not in numbers:
                     numbers[t] = self._numbers(group, t)
+                if count is not None:
+                    count[()] = t
                 update(-g if maximize else g, numbers[t])
                 p.version[0] += 1
 
@@ -200,7 +196,7 @@ class Optimizer:
         if p.dtype.kind != "f":
             raise RuntimeError(f"params: expected floating point tensors, got one of {p.dtype}")
         repeats = any(n > 1 and not by for n, by in zip(p.shape, p.array.strides, strict=True))
-        if repeats or not _writeable(p.array):
+        if (repeats and p.numel()) or not _writeable(p.array):
             raise RuntimeError(
                 "params: one cannot be changed: its memory is read-only, or one element of it "
                 "stands for several (expand); make it of a clone()"
@@ -335,6 +331,14 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _mismatch(array, g):
+    what, ours, other = "shape", array.shape, g.shape
+    if ours == other:
+        what, ours, other = "dtype", array.dtype, g.dtype
+    found = f"{ours}, but its gradient {other}; call zero_grad() first"
+    return RuntimeError(f"params: one has {what} {found}")
 
 
 def _check_ways(group):
