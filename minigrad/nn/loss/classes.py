@@ -214,7 +214,7 @@ def nll_loss(
     w, log_p = raw(weight), _classes_last(input, classes)
     y, count = run(_checked_classes, raw(target), w, classes, ignore_index)
     keep, y = run(_kept_classes, y, ignore_index)
-    picked = -log_p[module(y).arange(len(y)), y]
+    picked = -log_p[run(module(y).arange, len(y)), y]
     picked = picked if weight is None else picked * weight[y]
     values = elementwise.where(Tensor.wrap(keep), picked, 0.0)
     if reduction == "none":

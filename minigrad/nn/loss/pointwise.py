@@ -104,13 +104,17 @@ def binary_cross_entropy_with_logits(
     check_constant(pos_weight=pos_weight)
     parameter: tuple = (1.0,)
     if pos_weight is not None and pos_weight.array.size == 1 and not pos_weight.is_cuda:
-        parameter = (run(np.ndarray.item, raw(pos_weight)),)
+        parameter = (run(_number, raw(pos_weight)),)
     elif pos_weight is not None:
         dtype = dtypes.result_type(input.array, target.array)
         parameter = (pos_weight.to(dtype).broadcast_to(input.shape).array,)
     each = reduction if weight is None else "none"
     out = pointwise(BCE_WITH_LOGITS, input, target, parameter, each, same_shape=True)
     return out if weight is None else _rescaled(out, weight, reduction)
+
+
+def _number(array):
+    return float(array.item())
 
 
 def _rescaled(values, weight, reduction):
