@@ -123,7 +123,7 @@ def replaced(x: Any, tensors: dict[int, Tensor], copies: list) -> Any:
         parts = {k: replaced(v, tensors, copies) for k, v in x.items()}
     else:
         return x
-    copies.append((parts, contents(parts)))
+    copies.append((parts, contents(parts), len(parts)))
     return parts
 
 

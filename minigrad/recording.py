@@ -216,6 +216,8 @@ class Recording(Tape):
                     "other means than operations on Tensors; make it before the step, or pass it "
                     "as an argument"
                 )
+        elif getattr(x, "_age", None) is self.age:
+            self.refuse(f"it makes a {type(x).__name__}, which would outlive the step; make it before")
         elif type(x) in (tuple, list) and id(x) not in self._captured:
             before, known = len(self._read), len(self._constants)
             inner = ", ".join(map(self.text, x))
@@ -480,7 +482,7 @@ class _Recordings:
         try:
             with tape:
                 result = self.function(*given, **named)
-                text = tape.result(result, [copy for copy, _ in copies])
+                text = tape.result(result, [copy for copy, *_ in copies])
             keep = tape.finish() and separate
         finally:
             for x, y in zip(tensors, inside, strict=True):
@@ -490,8 +492,8 @@ class _Recordings:
         for x in inside:
             if not x.is_leaf:
                 tape.refuse("it leaves an argument in a graph; change a clone() of it in place")
-        for copy, before in copies:
-            if not guards.alike(copy, before, len(before)):
+        for copy, before, length in copies:
+            if not guards.alike(copy, before, length):
                 tape.refuse("it changes a list or dict that it was given; return a new one")
         if keep and not any(tape.memory.meets(x.array) for x in tensors):
             self._keep(key, _Kept(tape, text))
@@ -512,8 +514,11 @@ def _outside(x, known):
     """A result outside the graph: as a replay gives it. `known`: what became of a Tensor, by id."""
     if isinstance(x, Tensor):
         if id(x) not in known:
-            known[id(x)] = x if x.is_leaf else x.detach()
-            known[id(x)]._grad = x._grad
+            out = known[id(x)] = x if x.is_leaf else x.detach()
+            out._grad = x._grad
+            if out.view_of is not None:
+                base, node, chain = out.view_of
+                out.view_of = known.get(id(base), base), node, chain
         return known[id(x)]
     kind = type(x)
     if isinstance(x, tuple) or kind is list:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..tape import repeated
+from ..tape import refuse, repeated
 from ..tensor import Tensor
 from .optimizer import Optimizer
 
@@ -25,7 +25,14 @@ class LRScheduler:
     It hands its own options on by name; they become attributes.
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A step() of the user's is repeated as a whole, as this one is."""
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            cls.step = repeated(vars(cls)["step"])  # type: ignore[method-assign]
+
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1, **options: Any) -> None:
+        refuse("it makes a scheduler, which would outlive the step; make it before")
         for group in _groups(optimizer):
             if last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
@@ -60,6 +67,7 @@ class LRScheduler:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what state_dict() returned."""
+        refuse("load_state_dict() changes a scheduler; call it before the step")
         vars(self).update(state_dict)
 
     def _times(self, factor):

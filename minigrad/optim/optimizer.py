@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, overload
@@ -9,7 +10,7 @@ from typing import Any, TypeAlias, overload
 from ..autograd import enable_grad
 from ..devices import module
 from ..kernels import backend
-from ..tape import refuse, repeated
+from ..tape import active_tape, age, refuse, repeated
 from ..tensor import Tensor
 
 Params: TypeAlias = Iterable[Tensor | dict[str, Any] | tuple[str, Tensor]]
@@ -35,7 +36,14 @@ class Optimizer:
     rule: Any  # see kernels/optimizers.py
     states: tuple[str, ...]
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A step() of the user's is repeated as a whole: it may read what it likes."""
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            cls.step = _without_closure(vars(cls)["step"])  # type: ignore[method-assign]
+
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+        vars(self)["_age"] = age()  # a step that is compiled may not step what it makes
         if isinstance(params, Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
@@ -54,8 +62,22 @@ class Optimizer:
         for group in groups:
             self.add_param_group(group)
 
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Parameters with their options. A compiled step that reads these counts on them."""
+        tape = active_tape()
+        if tape is not None:
+            tape.require("{}({}) == {}", _options, self, _options(self))
+        return vars(self)["param_groups"]
+
+    @param_groups.setter
+    def param_groups(self, groups: list[dict[str, Any]]) -> None:
+        vars(self)["param_groups"] = groups
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with options of their own: {"params": [...], "lr": ...}."""
+        if vars(self).get("_age") is not age():
+            refuse("add_param_group() changes an optimizer; call it before the step")
         if not isinstance(param_group, dict):
             kind = type(param_group).__name__
             raise TypeError(f"param_group: expected a dict, got {kind}")
@@ -81,12 +103,14 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients (or, with set_to_none=False, fill them with 0)."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                if set_to_none:
-                    p.grad = None
-                elif p.grad is not None:
-                    p.grad.detach_().zero_()
+        tape, params = active_tape(), _params(self)
+        if tape is not None:
+            tape.require("[*map(id, {}({}))] == {}", _params, self, [*map(id, params)])
+        for p in params:
+            if set_to_none:
+                p.grad = None
+            elif p.grad is not None:
+                p.grad.detach_().zero_()
 
     def needs(self, group: dict[str, Any]) -> tuple[bool, ...]:
         """Which of `states` this group's options use."""
@@ -103,7 +127,7 @@ class Optimizer:
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; returns closure()'s loss, if one is given."""
         if closure is not None:
-            refuse("optimizer.step(closure) runs the closure as it likes; call step() without one")
+            refuse(_CLOSURE)
             with enable_grad():
                 loss = closure()
             self._step()
@@ -167,6 +191,7 @@ class Optimizer:
         Raises ValueError, and takes over nothing, if sizes, shapes or dtypes differ, a state or an
         option is missing, or what is given is no state dict.
         """
+        refuse("load_state_dict() changes an optimizer; call it before the step")
         try:
             groups = [(dict(g), list(g["params"])) for g in state_dict["param_groups"]]
             states = {int(i): dict(s) for i, s in state_dict["state"].items()}
@@ -223,3 +248,31 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
         return "\n".join([*lines, ")"])
+
+
+_CLOSURE = "optimizer.step(closure) runs the closure as it likes; call step() without one"
+
+
+def _without_closure(step):
+    @functools.wraps(step)
+    def call(self, *args, **kwargs):
+        if any(map(callable, (*args, *kwargs.values()))):
+            refuse(_CLOSURE)
+        return whole(self, *args, **kwargs)
+
+    whole = repeated(step)
+    return call
+
+
+def _params(optimizer):
+    groups = vars(optimizer)["param_groups"]
+    return groups[0]["params"] if len(groups) == 1 else [p for g in groups for p in g["params"]]
+
+
+def _options(optimizer):
+    """All that the groups hold, in a form that can be compared: numbers by type and sign."""
+    groups = vars(optimizer)["param_groups"]
+    return [
+        [(k, [*map(id, v)] if k == "params" else (type(v), repr(v))) for k, v in g.items()]
+        for g in groups
+    ]
