@@ -29,7 +29,7 @@ from .tensor import Tensor
 P = ParamSpec("P")
 R = TypeVar("R")
 KEPT = 16  # recordings of one function
-UNUSED = 32  # recordings in a row that no call used: from then on, new arguments run plainly
+UNUSED = 16  # recordings in a row that no call used: from then on, new arguments run plainly
 
 # What a line may make. Not bools and Python's ints, which are shared between their users.
 _MADE = (np.ndarray, np.floating, np.integer, float, list, Tensor)
