@@ -98,22 +98,28 @@ def _of_tensor(x, kind, tensors):
     return kind, type(a), a.shape, a.dtype, a.strides, writeable, x._grad is None, shared, base
 
 
-def stand_in(x: Tensor) -> Tensor:
-    """A Tensor on the same memory, for the time of a recording: no other object is taken for it."""
+def substitute(x: Tensor, known: dict[int, Tensor]) -> Tensor:
+    """A Tensor on the same memory, for the time of a recording: no other object is taken for it.
+
+    Of a view whose base has one in `known`, by id, a view of that.
+    """
     t = type(x).__new__(type(x))
-    t.array, t._grad, t.node, t.version, t.view_of = (
-        x.array.view(), x._grad, None, x.version, x.view_of,
-    )  # fmt: skip
+    t.array, t._grad, t.node, t.version = x.array.view(), x._grad, None, x.version
+    t.view_of = None
+    if x.view_of is not None:
+        base, node, chain = x.view_of
+        t.view_of = known.get(id(base), base), node, chain
     if hasattr(x, "__dict__"):
         t.__dict__ = x.__dict__
     return t
 
 
 def replaced(x: Any, tensors: dict[int, Tensor], copies: list) -> Any:
-    """An argument with stand-ins for Tensors, by id; its lists and dicts are added to `copies`."""
+    """An argument with the `tensors` for its own, by id; its lists and dicts go to `copies`."""
     if isinstance(x, Tensor):
         return tensors[id(x)]
     kind = type(x)
+    parts: Any
     if kind is list or isinstance(x, tuple):
         parts = [replaced(part, tensors, copies) for part in x]
         if isinstance(x, tuple):
@@ -265,7 +271,7 @@ def names(function: FunctionType) -> Iterator[tuple[Any, str, Any]]:
 
 def containers(x: Any) -> Iterator[Any]:
     """x and the lists, dicts and sets within it, or within tuples in it."""
-    waiting, seen = [x], set()
+    waiting, seen = [x], set[int]()
     while waiting and len(seen) < LOOKED_INTO:
         x = waiting.pop()
         if isinstance(x, CONTAINERS) and id(x) not in seen and not isinstance(x, Tensor):
@@ -276,13 +282,19 @@ def containers(x: Any) -> Iterator[Any]:
             waiting += x
 
 
+def tensors(x: Any) -> Iterator[Tensor]:
+    """x if it is a Tensor, or the Tensors in a container or tuple."""
+    parts = chain.from_iterable(map(contents, containers(x))) if not isinstance(x, tuple) else x
+    return (part for part in (x, *parts) if isinstance(part, Tensor))
+
+
 # --- random numbers that minigrad does not draw --------------------------------------------------
 
 
 def random_states() -> tuple:
     """The states of Python's and NumPy's global random numbers."""
-    _, keys, position, *rest = np.random.get_state()
-    return random.getstate(), keys.tobytes(), position, rest
+    of_numpy: Any = np.random.get_state()  # noqa: NPY002
+    return random.getstate(), of_numpy[1].tobytes(), of_numpy[2:]
 
 
 def is_generator(x: Any) -> bool:

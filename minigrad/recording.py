@@ -48,6 +48,7 @@ class Recording(Tape):
         self.age = object()
         self.walked: set = set()  # nodes whose backward pass was recorded
         self.memory = Memory()  # of the arrays from outside
+        self.named: set[int] = set()  # Tensors from outside that the step has a name for
         self.spoiled = False  # by an error that the step caught: what follows it is not known
         self._refusal: RuntimeError | None = None  # which the step may have caught
         self._lines: list[tuple[list[str], str]] = []  # variables read, text
@@ -217,7 +218,9 @@ class Recording(Tape):
                     "as an argument"
                 )
         elif getattr(x, "_age", None) is self.age:
-            self.refuse(f"it makes a {type(x).__name__}, which would outlive the step; make it before")
+            self.refuse(
+                f"it makes a {type(x).__name__}, which would outlive the step; make it before"
+            )
         elif type(x) in (tuple, list) and id(x) not in self._captured:
             before, known = len(self._read), len(self._constants)
             inner = ", ".join(map(self.text, x))
@@ -293,6 +296,9 @@ class Recording(Tape):
             self.require(f"{found} is {{1}}", place, value)
         for x in guards.containers(value):
             self._grown.append((x, guards.contents(x)))
+        for x in guards.tensors(value):
+            self.named.add(id(x))
+            self.memory.add(x.array)
 
     def _guard_containers(self):
         """Containers must hold what they do, but for lists that the step itself makes longer."""
@@ -404,8 +410,9 @@ class _Kept:
         """Whether all that the recording relies on is as it was."""
         if self.replay is None:
             valid, replay, constants = self._sources
-            self.valid, self.replay = define("valid", valid, constants), define(
-                "replay", replay, constants
+            self.valid, self.replay = (
+                define("valid", valid, constants),
+                define("replay", replay, constants),
             )
             self._sources = None
         try:
@@ -416,7 +423,35 @@ class _Kept:
 
 
 def compile(function: Callable[P, R]) -> Callable[P, R]:
-    """DOC"""
+    """A function that does what `function` does, recorded at the first call and then replayed.
+
+    For a whole training step on small models: forward pass, backward(), optimizer.step(). The
+    replay repeats the recorded calls of array functions in order, so results, gradients, parameters
+    and random numbers are bit for bit those of the plain function; only the Python between them is
+    gone. Arguments are Tensors without gradient (new values are used at each call), numbers and
+    other hashable values; tuples, lists and dicts of them too. What the function returns is outside
+    any graph. A Module comes back as one that shares all it has with the one given.
+
+    It is recorded again when something else is other than it was: shapes, dtypes, strides, numbers
+    and objects among the arguments; a name of the function's closure, defaults or globals, or of a
+    function or method of yours that it names, and what lists, dicts and sets of these names hold;
+    any attribute, parameter, buffer or child of a Module; which tensors there are, need a gradient
+    or have one; parameter groups. Optimizers and schedulers are called as they are, so a new
+    learning rate counts. After 16 recordings that no call used, new arguments run plainly; of the
+    others, 16 are kept.
+
+    RuntimeError for what a recording cannot hold: reading a tensor's value, also as a number that
+    an operation takes (x[:n]), indexing by a mask, arrays and random numbers made on the way,
+    assigning to a module, making an optimizer, create_graph, a user's Function, and a result whose
+    backward pass is still to come.
+
+    What Python does between the operations it does while recording alone: print, a list that is
+    appended to. Not seen are attributes of objects other than Modules, of modules of Python and of
+    classes; edits of an object's `__dict__`; names of packages that are installed; numbers that the
+    step takes from the clock, from files, from `x.array`, or from an iterator or generator that it
+    has no name for; elements of a container with more than 1,000; and that an argument is the same
+    object as a tensor it has no name for.
+    """
     if isinstance(function, Module):
         return _compiled_module(function)
     if not callable(function):
@@ -472,13 +507,15 @@ class _Recordings:
         return self._record(args, kwargs, key, tensors, separate)
 
     def _record(self, args, kwargs, key, tensors, separate):
-        inside = [guards.stand_in(x) for x in tensors]
-        by_id = {id(x): y for x, y in zip(tensors, inside, strict=True)}
+        by_id: dict[int, Tensor] = {}
+        inside = [by_id.setdefault(id(x), guards.substitute(x, by_id)) for x in tensors]
+        tape = Recording(inside)
+        tape.rely_on(self.function, *args, *kwargs.values())
+        if any(id(x) in tape.named for x in tensors):  # the step may ask whether it is the same
+            return self.function(*args, **kwargs)
         copies: list = []
         given, named = (guards.replaced(x, by_id, copies) for x in (args, kwargs))
         copies.pop()  # the keywords themselves
-        tape = Recording(inside)
-        tape.rely_on(self.function, *args, *kwargs.values())
         try:
             with tape:
                 result = self.function(*given, **named)
@@ -487,8 +524,10 @@ class _Recordings:
         finally:
             for x, y in zip(tensors, inside, strict=True):
                 x._grad = y._grad
-                if y.node is not None:
-                    x.requires_grad_()
+                if y.is_leaf:
+                    x.requires_grad_(y.requires_grad)
+                else:
+                    x.node = y.node
         for x in inside:
             if not x.is_leaf:
                 tape.refuse("it leaves an argument in a graph; change a clone() of it in place")

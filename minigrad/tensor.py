@@ -454,7 +454,7 @@ def apply(operation: Op, args: tuple) -> Tensor:
     arity, tape = operation.arity, active_tape()
     inputs, options = args[:arity], args[arity:]
     if tape is not None:
-        inputs = on_one_device(inputs) or inputs
+        inputs = tuple(on_one_device(inputs) or inputs)
     # 1. What the inputs bring: arrays, places in the graph, if one needs a gradient, and whether
     # it is simple: Tensors of one dtype, beside them numbers, which no promotion would change.
     arrays, parents, needed, dtype, simple = [], [], False, None, True
