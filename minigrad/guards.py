@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import io
 import random
 import sysconfig
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from .devices import on_gpu
 from .tensor import Tensor
 
 SIMPLE = (bool, int, float, complex, str, bytes, type(None))
@@ -61,7 +63,7 @@ def signature(x: Any, tensors: list[Tensor]) -> Any:
     if kind is list or isinstance(x, tuple):
         return kind, *[signature(part, tensors) for part in x]
     if kind is dict:
-        return dict, *[(_Same(k), signature(k, []), signature(v, tensors)) for k, v in x.items()]
+        return dict, *[(signature(k, []), signature(v, tensors)) for k, v in x.items()]
     if kind is slice:
         return slice, *[signature(part, tensors) for part in (x.start, x.stop, x.step)]
     if isinstance(x, np.generic):
@@ -145,45 +147,47 @@ def owner(array: Any) -> Any:
 
 
 class Memory:
-    """Arrays, and whether another one meets their memory."""
+    """Arrays, and whether others meet their memory."""
 
     def __init__(self) -> None:
         self.arrays: list = []
         self.owners: dict[int, Any] = {}
-        self.foreign = False  # owned by what is no array: several owners may share memory
+        self.foreign = False
 
     def add(self, array: Any) -> None:
         """Remember an array."""
         root = owner(array)
         self.arrays.append(array)
         self.owners[id(root)] = root
-        self.foreign = self.foreign or _is_foreign(root)
+        self.foreign = self.foreign or is_foreign(root)
 
-    def meets(self, array: Any) -> bool:
-        """Whether an array may share memory with one of them."""
-        root = owner(array)
-        if id(root) in self.owners:
-            return True
-        if self.foreign or _is_foreign(root):
-            return any(np.may_share_memory(array, other) for other in self.arrays)
+    def meets(self, tensors: list[Tensor], owners: list) -> bool:
+        """Whether a Tensor, whose memory has that owner, may share some with one of them."""
+        for x, root in zip(tensors, owners, strict=True):
+            if id(root) in self.owners:
+                return True
+            doubtful = self.arrays if self.foreign or is_foreign(root) else ()
+            if any(np.may_share_memory(x.array, other) for other in doubtful):
+                return True
         return False
 
 
-def _is_foreign(root):
-    return type(root).__module__ not in ("numpy", "cupy", "minigrad.kernels.cpu.memory")
+def is_foreign(root: Any) -> bool:
+    """Whether memory belongs to what is no array: it may have several owners."""
+    return not isinstance(root, np.ndarray) and not on_gpu(root)
 
 
-def apart(tensors: list[Tensor]) -> bool:
+def apart(tensors: list[Tensor], owners: list) -> bool:
     """Whether no two of the Tensors share memory."""
-    for i, x in enumerate(tensors):
-        for other in tensors[:i]:
-            a, b = x.array, other.array
-            if type(a) is type(b) and np.may_share_memory(a, b) and _share(a, b):
-                return False
-    return True
+    if len(set(map(id, owners))) == len(tensors) and not any(map(is_foreign, owners)):
+        return True
+    arrays = [x.array for x in tensors]
+    return not any(_share(a, b) for i, a in enumerate(arrays) for b in arrays[:i])
 
 
 def _share(a, b):
+    if not np.may_share_memory(a, b):
+        return False
     try:
         return np.shares_memory(a, b, max_work=1000)
     except (np.exceptions.TooHardError, TypeError):  # CuPy's takes no max_work
@@ -225,7 +229,7 @@ def _global_names(code: CodeType) -> frozenset[str]:
     return frozenset(names).union(*inner)
 
 
-def _functions(x: Any) -> Iterator[FunctionType]:
+def functions_of(x: Any) -> Iterator[FunctionType]:
     """The functions of the user's that x is, wraps, or has as methods."""
     if isinstance(x, functools.partial):
         x = x.func
@@ -237,19 +241,19 @@ def _functions(x: Any) -> Iterator[FunctionType]:
         if not x.__code__.co_filename.startswith(_LIBRARIES):
             yield x
         elif hasattr(x, "__wrapped__"):
-            yield from _functions(x.__wrapped__)
+            yield from functions_of(x.__wrapped__)
 
 
 def methods(kind: type) -> Iterator[FunctionType]:
     """The functions of the user's among the methods of a class."""
     for parent in kind.__mro__[:-1]:
         for x in vars(parent).values():
-            yield from _functions(x)
+            yield from functions_of(x)
 
 
 def functions(x: Any) -> Iterator[FunctionType]:
     """The functions of the user's that calling x, or a method of it, may run."""
-    yield from _functions(x)
+    yield from functions_of(x)
     if not isinstance(x, type | FunctionType | ModuleType | Tensor):
         yield from methods(type(x))
 
@@ -310,5 +314,5 @@ def state(x: Any) -> Any:
 
 
 def is_iterator(x: Any) -> bool:
-    """Whether x has a place that it moves on from."""
-    return hasattr(type(x), "__next__")
+    """Whether x has a place that it moves on from; files are written to."""
+    return hasattr(type(x), "__next__") and not isinstance(x, io.IOBase)

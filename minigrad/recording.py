@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 import types
 from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, Self, TypeVar
@@ -20,7 +21,7 @@ from . import guards
 from .autograd import is_grad_enabled
 from .devices import on_gpu, one
 from .generated import define
-from .guards import Memory, apart, signature
+from .guards import Memory, signature
 from .nn.module import Module
 from .quiet import quiet
 from .tape import Tape, activate, active_tape, structure
@@ -52,7 +53,9 @@ class Recording(Tape):
         self.spoiled = False  # by an error that the step caught: what follows it is not known
         self._refusal: RuntimeError | None = None  # which the step may have caught
         self._lines: list[tuple[list[str], str]] = []  # variables read, text
-        self._guards: dict[str, None] = {}  # conditions under which the lines may be repeated
+        # Conditions under which the lines may be repeated, and whether they may hold once more
+        # after they did not.
+        self._guards: dict[str, bool] = {}
         self._constants: dict[str, Any] = {}
         self._names: dict[int, str] = {}  # by id, expressions for what the lines made
         self._alive: list = []  # so that an id stays that of one object
@@ -60,6 +63,7 @@ class Recording(Tape):
         self._captured: set[int] = set()  # Tensors from outside, their arrays and versions, by id
         self._gradients: set = set()  # tensors whose .grad a line has written or a guard has tested
         self._functions: set = set()  # whose names are guarded
+        self._modules: set = set()  # whose containers are
         self._grown: list[tuple[list, tuple]] = []  # lists that the step names, what they held
         self._generators: list = []  # sources of random numbers that it names, their states
         self._read: list[str] = []
@@ -136,12 +140,19 @@ class Recording(Tape):
             )
 
     def enter(self, module: Any) -> None:
-        """Rely on the names that a module's methods use."""
+        """Rely on the names that a module's methods use, and on the containers it has."""
+        if module in self._modules or vars(module).get("_age") is self.age:
+            return
+        self._modules.add(module)
         self._rely_on(guards.methods(type(module)))
+        for name, value in vars(module).items():
+            if name not in ("_registered", "_non_persistent"):  # whose changes are counted
+                self._rely_on(guards.functions_of(value))
+                self._look_into(value)
 
     def capture(self, tensor: Any) -> None:
         """Note a Tensor that is read: if it is from outside, it must stay what it is."""
-        array, node = tensor.array, tensor.node
+        array = tensor.array
         if self._known(tensor) or id(array) in self._unrecorded:
             return
         if not tensor.is_leaf:
@@ -152,10 +163,14 @@ class Recording(Tape):
             return
         self._captured |= {id(tensor), id(array), id(tensor.version)}
         self._alive += tensor, array, tensor.version
+        self._rely_on_tensor(tensor)
+
+    def _rely_on_tensor(self, tensor):
+        array, node = tensor.array, tensor.node
         self.memory.add(array)
-        self.require("{}.array is {}", tensor, array)
-        if node is None:
-            self.require("{}.node is None", tensor)
+        self.require("{}.array is {}", tensor, array, returns=False)
+        if node is None or not tensor.is_leaf:
+            self.require("{}.node is {}", tensor, node)
         else:
             self.require("({0}.node is {1} or {0}.requires_grad and {0}.is_leaf)", tensor, node)
         if tensor.view_of is not None:
@@ -262,9 +277,12 @@ class Recording(Tape):
 
     # --- what the lines rely on ---------------------------------------------------------------
 
-    def require(self, condition: str, *values: Any) -> None:
-        """Repeat the lines only where `condition`, with {} for each of the values, holds."""
-        self._guards[condition.format(*map(self.constant, values))] = None
+    def require(self, condition: str, *values: Any, returns: bool = True) -> None:
+        """Repeat the lines only where `condition`, with {} for each of the values, holds.
+
+        returns: whether to keep them where it does not, for it may hold again.
+        """
+        self._guards[condition.format(*map(self.constant, values))] = returns
 
     def rely_on(self, *roots: Any) -> None:
         """Require that the names stay what they are that a call of these may use."""
@@ -293,12 +311,18 @@ class Recording(Tape):
         if type(value) in (*guards.SIMPLE, tuple):
             self.require(f"({found} is {{1}} or {{2}}({found}, {{1}}))", place, value, guards.same)
         else:
-            self.require(f"{found} is {{1}}", place, value)
-        for x in guards.containers(value):
-            self._grown.append((x, guards.contents(x)))
+            self.require(f"{found} is {{1}}", place, value, returns=False)
+        if isinstance(value, Module):
+            for module in value.modules():
+                self.enter(module)
+        self._look_into(value)
         for x in guards.tensors(value):
             self.named.add(id(x))
-            self.memory.add(x.array)
+            self._rely_on_tensor(x)
+
+    def _look_into(self, value):
+        for x in guards.containers(value):
+            self._grown.append((x, guards.contents(x)))
 
     def _guard_containers(self):
         """Containers must hold what they do, but for lists that the step itself makes longer."""
@@ -338,14 +362,14 @@ class Recording(Tape):
         )
 
     def sources(self, result: str) -> tuple[str, str, dict[str, Any]]:
-        """Two functions as text, and their constants: whether the lines may be repeated now, and
-        the lines as a function of the argument's Tensors.
+        """Two functions as text, and their constants: whether the lines may be repeated now, None
+        if never again; and the lines as a function of the arguments' Tensors.
 
         `result` is the text of what the step returns. Of `lambda x: (x * w).sum()`, k1 to k6 being
         the constants w, its array, None, two operations and _restored:
 
             def valid():
-                return k1.array is k2 and k1.node is None
+                return k1.node is None if k1.array is k2 else None
 
             def replay(a0):
                 a3 = k4(a0.array, k2)
@@ -362,7 +386,11 @@ class Recording(Tape):
             kept |= set(read)
             body += [f"del {', '.join(over)}"] * bool(over) + [text]
         lines = "".join(f"    {line}\n" for line in [*reversed(body), f"return {result}"])
-        valid = f"def valid():\n    return {' and '.join(self._guards) or 'True'}\n"
+        last, others = (
+            " and ".join(text for text, returns in self._guards.items() if returns is kind)
+            for kind in (False, True)
+        )
+        valid = f"def valid():\n    return {others or 'True'} if {last or 'True'} else None\n"
         return valid, f"def replay({', '.join(self._arguments)}):\n{lines}", self._constants
 
 
@@ -403,23 +431,21 @@ class _Kept:
 
     def __init__(self, tape: Recording, result: str):
         self._sources: Any = tape.sources(result)
-        self.memory = tape.memory
-        self.replay: Callable | None = None
+        self.memory, self.used = tape.memory, False
 
-    def fits(self, tensors: list[Tensor]) -> bool:
-        """Whether all that the recording relies on is as it was."""
-        if self.replay is None:
-            valid, replay, constants = self._sources
-            self.valid, self.replay = (
-                define("valid", valid, constants),
-                define("replay", replay, constants),
-            )
+    def fits(self, tensors: list[Tensor], owners: list) -> bool | None:
+        """Whether all that the recording relies on is as it was; None if it will not be again."""
+        sources = self._sources
+        if sources is not None:
+            valid, replay, constants = sources
+            self.valid = define("valid", valid, constants)
+            self.replay = define("replay", replay, constants)
             self._sources = None
         try:
             fits = self.valid()
         except Exception:  # a name or an attribute that is no more
-            return False
-        return fits and not any(self.memory.meets(x.array) for x in tensors)
+            return None
+        return fits and not self.memory.meets(tensors, owners)
 
 
 def compile(function: Callable[P, R]) -> Callable[P, R]:
@@ -480,8 +506,9 @@ class _Recordings:
         self.function = function
         self.kept: dict[Any, list[_Kept]] = {}
         self.changes = -1  # of modules, when they were made
-        self.unused = 0  # recordings in a row that no call used
+        self.unused = 0  # how many more recordings there were than were used
         self.plain: dict[Any, None] = {}  # what ran plainly for that reason, the latest
+        self._lock = threading.Lock()
 
     @quiet
     def call(self, args, kwargs):
@@ -490,29 +517,45 @@ class _Recordings:
             return self.function(*args, **kwargs)
         tensors: list[Tensor] = []
         key = is_grad_enabled(), signature(args, tensors), signature(kwargs, tensors)
+        owners = [guards.owner(x.array) for x in tensors]
         if self.changes != structure.changes:
             self.kept, self.changes = {}, structure.changes
         known = self.kept.get(key)
-        separate = len(tensors) < 2 or apart(tensors)
+        separate = len(tensors) < 2 or guards.apart(tensors, owners)
         if known is not None and separate:
-            for kept in known:
-                if kept.fits(tensors):
-                    self.unused = 0
+            for kept in tuple(known):
+                fits = kept.fits(tensors, owners)
+                if fits:
+                    if not kept.used:
+                        kept.used = True
+                        self.unused -= 1
                     return kept.replay(*tensors)
-        if self.unused >= UNUSED and key not in self.plain:
+                if fits is None:
+                    with self._lock:
+                        known[:] = [other for other in known if other is not kept]
+        if self._is_vain(key):
+            return _outside(self.function(*args, **kwargs), {})
+        return self._record(args, kwargs, key, tensors, owners, separate)
+
+    def _is_vain(self, key):
+        """Whether it is not worth to record this: nothing was used lately, and it is new."""
+        if self.unused < UNUSED:
+            return False
+        with self._lock:
+            if key in self.plain:
+                return False
             self.plain[key] = None
             if len(self.plain) > KEPT:
                 del self.plain[next(iter(self.plain))]
-            return self.function(*args, **kwargs)
-        return self._record(args, kwargs, key, tensors, separate)
+        return True
 
-    def _record(self, args, kwargs, key, tensors, separate):
+    def _record(self, args, kwargs, key, tensors, owners, separate):
         by_id: dict[int, Tensor] = {}
         inside = [by_id.setdefault(id(x), guards.substitute(x, by_id)) for x in tensors]
         tape = Recording(inside)
         tape.rely_on(self.function, *args, *kwargs.values())
         if any(id(x) in tape.named for x in tensors):  # the step may ask whether it is the same
-            return self.function(*args, **kwargs)
+            return _outside(self.function(*args, **kwargs), {})
         copies: list = []
         given, named = (guards.replaced(x, by_id, copies) for x in (args, kwargs))
         copies.pop()  # the keywords themselves
@@ -524,29 +567,32 @@ class _Recordings:
         finally:
             for x, y in zip(tensors, inside, strict=True):
                 x._grad = y._grad
-                if y.is_leaf:
-                    x.requires_grad_(y.requires_grad)
-                else:
+                if y.view_of is None:
+                    x.view_of = None
+                if not y.is_leaf:
                     x.node = y.node
+                elif x.is_leaf:
+                    x.requires_grad_(y.requires_grad)
         for x in inside:
             if not x.is_leaf:
                 tape.refuse("it leaves an argument in a graph; change a clone() of it in place")
         for copy, before, length in copies:
             if not guards.alike(copy, before, length):
                 tape.refuse("it changes a list or dict that it was given; return a new one")
-        if keep and not any(tape.memory.meets(x.array) for x in tensors):
+        if keep and not tape.memory.meets(tensors, owners):
             self._keep(key, _Kept(tape, text))
         originals = {id(y): x for x, y in zip(tensors, inside, strict=True)}
         return _outside(result, originals)
 
     def _keep(self, key, recording):
-        self.unused += 1
-        self.kept.setdefault(key, []).append(recording)
-        while sum(map(len, self.kept.values())) > KEPT:
-            oldest = next(iter(self.kept))
-            del self.kept[oldest][0]
-            if not self.kept[oldest]:
-                del self.kept[oldest]
+        with self._lock:
+            self.unused += 1
+            self.kept.setdefault(key, []).append(recording)
+            while sum(map(len, self.kept.values())) > KEPT:
+                oldest = next(iter(self.kept))
+                del self.kept[oldest][:1]
+                if not self.kept[oldest]:
+                    del self.kept[oldest]
 
 
 def _outside(x, known):

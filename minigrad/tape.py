@@ -42,9 +42,15 @@ def repeated(function: F) -> F:
     def call(*args, **kwargs):
         if _active.get() is None:
             return function(*args, **kwargs)
-        return run(functools.partial(function, **kwargs), *args)
+        return run(_with_names, function, tuple(kwargs), *args, *kwargs.values())
 
     return call  # type: ignore[return-value]
+
+
+def _with_names(function, names, *args):
+    """function(*args), the last of them by name."""
+    first = len(args) - len(names)
+    return function(*args[:first], **dict(zip(names, args[first:], strict=True)))
 
 
 def refuse(why: str) -> None:

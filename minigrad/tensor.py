@@ -187,7 +187,8 @@ class Tensor(ArrayHolder):
 
     def detach_(self) -> Self:
         """Leave the graph; returns self."""
-        self.node = self.view_of = None
+        if self.node is not None or self.view_of is not None:
+            run(_leave_graph, self)
         return self
 
     def _follow_base(self):
@@ -622,6 +623,10 @@ def _set_gradient(tensor, new):
 
 def _set_leaf(tensor, requires_grad):
     tensor.node = Node.leaf(tensor) if requires_grad else None
+
+
+def _leave_graph(tensor):
+    tensor.node = tensor.view_of = None
 
 
 def _place(array):

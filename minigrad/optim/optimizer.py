@@ -50,8 +50,7 @@ class Optimizer:
                 "but got Tensor"
             )
         self.defaults = defaults
-        self.state: dict[Tensor, dict[str, Any]] = {}
-        self.param_groups: list[dict[str, Any]] = []
+        self.state, self.param_groups = {}, []
         # parameter -> its array, its state and which ones are used, the kernel bound to these
         self._bound: dict[Tensor, tuple] = {}
         groups: list[Any] = [g[1] if isinstance(g, tuple) else g for g in params]
@@ -73,6 +72,16 @@ class Optimizer:
     @param_groups.setter
     def param_groups(self, groups: list[dict[str, Any]]) -> None:
         vars(self)["param_groups"] = groups
+
+    @property
+    def state(self) -> dict[Tensor, dict[str, Any]]:
+        """What is remembered of each parameter, besides its gradient."""
+        refuse("it reads the state of an optimizer; read it before the step")
+        return vars(self)["state"]
+
+    @state.setter
+    def state(self, state: dict[Tensor, dict[str, Any]]) -> None:
+        vars(self)["state"] = state
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with options of their own: {"params": [...], "lr": ...}."""
