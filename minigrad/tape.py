@@ -42,6 +42,8 @@ def repeated(function: F) -> F:
     def call(*args, **kwargs):
         if _active.get() is None:
             return function(*args, **kwargs)
+        if not kwargs:
+            return run(function, *args)
         return run(_with_names, function, tuple(kwargs), *args, *kwargs.values())
 
     return call  # type: ignore[return-value]
