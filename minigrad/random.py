@@ -56,8 +56,9 @@ class Generator:
     def seed(self) -> int:
         """Start a stream nobody can predict; returns its seed."""
         refuse("it takes a seed that is another one each time; use manual_seed()")
-        self.manual_seed(secrets.randbits(63))
-        return self._seed
+        seed = secrets.randbits(63)
+        self.manual_seed(seed)
+        return seed
 
     def initial_seed(self) -> int:
         """The seed that the stream began with."""
