@@ -14,6 +14,7 @@ from .creation import Sizes, _finish, _shape, like
 from .devices import DeviceLike, find
 from .dtypes import DTypeLike
 from .methods import Methods
+from .tape import refuse, repeated
 from .tensor import Tensor
 
 __all__ = [
@@ -35,19 +36,33 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream that belongs to `seed`, any integer; returns self."""
-        seed = int(seed) % 2**64
-        source = np.random.Generator(np.random.PCG64(seed))
-        self._seed, self.numpy = seed, source  # together, whatever other threads do
+        self._start(int(seed) % 2**64)
         return self
+
+    @repeated
+    def _start(self, seed):
+        self._seed, self._numpy = seed, np.random.Generator(np.random.PCG64(seed))
+
+    @property
+    def numpy(self) -> np.random.Generator:
+        """NumPy's generator underneath; a compiled step may draw from it within operations alone,
+        as dropout does."""
+        refuse(
+            "it uses random numbers made within the step by other means than dropout; draw them "
+            "before the step, or pass them as an argument"
+        )
+        return self._numpy
 
     def seed(self) -> int:
         """Start a stream nobody can predict; returns its seed."""
+        refuse("it takes a seed that is another one each time; use manual_seed()")
         seed = secrets.randbits(63)
         self.manual_seed(seed)
         return seed
 
     def initial_seed(self) -> int:
         """The seed that the stream began with."""
+        refuse("it reads the seed of a generator; read it before the step")
         return self._seed
 
     def get_state(self) -> Mapping[str, Any]:
@@ -56,6 +71,7 @@ class Generator:
         with source.lock:  # draws take it, NumPy's property does not
             return source.state
 
+    @repeated
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from where get_state() was called."""
         source = self.numpy.bit_generator

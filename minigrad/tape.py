@@ -42,9 +42,17 @@ def repeated(function: F) -> F:
     def call(*args, **kwargs):
         if _active.get() is None:
             return function(*args, **kwargs)
-        return run(functools.partial(function, **kwargs), *args)
+        if not kwargs:
+            return run(function, *args)
+        return run(_with_names, function, tuple(kwargs), *args, *kwargs.values())
 
     return call  # type: ignore[return-value]
+
+
+def _with_names(function, names, *args):
+    """function(*args), the last of them by name."""
+    first = len(args) - len(names)
+    return function(*args[:first], **dict(zip(names, args[first:], strict=True)))
 
 
 def refuse(why: str) -> None:
@@ -54,8 +62,43 @@ def refuse(why: str) -> None:
         tape.refuse(why)
 
 
+class _Structure:
+    """How the modules stand that recordings may know.
+
+    `changes` counts what was done to them; `age` is an object, another one for each recording and
+    after it: what was made in this age no recording knows.
+    """
+
+    changes = 0
+    age: object = object()
+
+
+structure = _Structure()
+
+
+def age() -> object:
+    """What a module keeps to know later whether a recording may know it."""
+    tape = _active.get()
+    return structure.age if tape is None else tape.age
+
+
+def changed(born: object, what: str) -> None:
+    """Note that a module made in the age `born` is about to be changed.
+
+    Recordings made before it count no more; within one, RuntimeError that names `what`.
+    """
+    if born is not age():
+        refuse(f"it changes {what}, which a replay would not; do that outside of the step")
+        structure.changes += 1
+
+
 class Tape:
     """What makes every call while it is active; the other methods tell it of what else happens."""
+
+    @property
+    def age(self) -> object:
+        """What modules made now keep as their age."""
+        return structure.age
 
     def run(self, function: Callable, *args: Any) -> Any:
         """Call the function. What it calls in turn is part of it."""
@@ -71,15 +114,17 @@ class Tape:
     def made(self, array: Any) -> None:
         """An array came into being otherwise than by a call."""
 
-    def require(self, condition: str) -> None:
-        """What follows depends on `condition`, an expression on constants."""
-
-    def constant(self, x: Any) -> str:
-        """The name of an object for use in a condition."""
-        return ""
+    def require(self, condition: str, *values: Any) -> None:
+        """What follows depends on `condition`, an expression with {} for each of the values."""
 
     def capture(self, tensor: Any) -> None:
         """A Tensor is read."""
+
+    def options(self, operation: Any, options: tuple) -> None:
+        """An operation is run with these options."""
+
+    def enter(self, module: Any) -> None:
+        """A module is called."""
 
     def read_gradient(self, tensor: Any) -> None:
         """A Tensor's gradient is read."""

@@ -80,7 +80,7 @@ class Tensor(ArrayHolder):
     @property
     def data(self) -> Tensor:
         """The same memory outside the graph; changes made through it go unnoticed by it."""
-        return Tensor.wrap(raw(self))
+        return Tensor.wrap(_memory(self))
 
     @data.setter
     def data(self, new: Tensor) -> None:
@@ -89,6 +89,8 @@ class Tensor(ArrayHolder):
         if self.requires_grad and new.dtype.kind != "f":
             raise RuntimeError(f"data: a tensor that requires a gradient is float, got {new.dtype}")
         if new.array is not self.array:
+            if active_tape() is not None and _place(new.array) == _place(self.array):
+                return  # x.data += 1 gives back what it took
             refuse("it gives a tensor other memory (.data = ...); change it in place")
         self.array = new.array
         if self.node is not None and self.is_leaf:
@@ -121,7 +123,7 @@ class Tensor(ArrayHolder):
         tape = active_tape()
         if tape is not None:
             tape.write_gradient(self)
-            run(_set_gradient, self, raw(new))
+            run(_set_gradient, self, new)
         self._grad = new
 
     @property
@@ -146,10 +148,8 @@ class Tensor(ArrayHolder):
                 "computed variable in a subgraph that doesn't require differentiation use "
                 "var_no_grad = var.detach()."
             )
-        if not requires_grad:
-            self.node = None
-        elif self.node is None:
-            self.node = Node.leaf(self)
+        if requires_grad != self.requires_grad:
+            run(_set_leaf, self, bool(requires_grad))
         return self
 
     @property
@@ -184,11 +184,12 @@ class Tensor(ArrayHolder):
 
     def detach(self) -> Tensor:
         """The same memory outside the graph."""
-        return Tensor.wrap(raw(self), None, self.version)
+        return Tensor.wrap(_memory(self), None, self.version)
 
     def detach_(self) -> Self:
         """Leave the graph; returns self."""
-        self.node = self.view_of = None
+        if self.node is not None or self.view_of is not None:
+            run(_leave_graph, self)
         return self
 
     def _follow_base(self):
@@ -239,19 +240,7 @@ class Tensor(ArrayHolder):
             self._follow_base()
 
     def _store(self, where, value):
-        try:
-            run(_assign, raw(self), _arrays(where), value, self.version)
-        except (ValueError, OverflowError) as error:
-            writeable = getattr(self.array.flags, "writeable", True)  # CuPy's always is
-            if isinstance(value, NUMBERS) and writeable:
-                problem = f"cannot be converted to type {self.dtype} without overflow"
-                raise RuntimeError(f"value {problem}: got {value}") from None
-            if writeable:
-                raise RuntimeError(f"shape mismatch: {error}") from None
-            raise RuntimeError(
-                "unsupported operation: this tensor's memory is read-only, or one element of it "
-                "stands for several (expand); clone() the tensor before changing it"
-            ) from None
+        run(_assign, raw(self), _arrays(where), value, self.version)
 
     def _take_node(self, node):
         if self.view_of is None:
@@ -466,6 +455,8 @@ def apply(operation: Op, args: tuple) -> Tensor:
     """Run an operation on its inputs and options, and record it where a gradient is needed."""
     arity, tape = operation.arity, active_tape()
     inputs, options = args[:arity], args[arity:]
+    if tape is not None:
+        inputs = tuple(on_one_device(inputs) or inputs)
     held = None
     if operation.holds is not None:
         held = options[operation.holds]
@@ -502,8 +493,11 @@ def apply(operation: Op, args: tuple) -> Tensor:
         if tape is None:
             out = operation.forward(*arrays, *options)
         else:
+            tape.options(operation, options)
             out = run(operation.compute, *arrays, *options)
     except (ValueError, TypeError) as error:
+        if tape is not None:
+            raise
         together = on_one_device(inputs)
         if together is None:
             raise as_pytorch(operation, arrays, error) from None
@@ -619,7 +613,7 @@ def _as_index(key):
         return key.copy()  # the backward pass reads it, and the user may change it
     if isinstance(key, list):
         try:
-            return np.asarray(key, dtype=None if key else np.int64)
+            return run(np.asarray, key, None if key else np.int64)
         except ValueError:
             raise IndexError(f"index: expected nested lists of equal length, got {key}") from None
     return key
@@ -629,9 +623,41 @@ def _as_index(key):
 
 
 def _assign(array, where, value, version):
-    array[where] = value
+    try:
+        array[where] = value
+    except (ValueError, OverflowError) as error:
+        writeable = getattr(array.flags, "writeable", True)  # CuPy's always is
+        if isinstance(value, NUMBERS) and writeable:
+            problem = f"cannot be converted to type {array.dtype} without overflow"
+            raise RuntimeError(f"value {problem}: got {value}") from None
+        if writeable:
+            raise RuntimeError(f"shape mismatch: {error}") from None
+        raise RuntimeError(
+            "unsupported operation: this tensor's memory is read-only, or one element of it "
+            "stands for several (expand); clone() the tensor before changing it"
+        ) from None
     version[0] += 1
 
 
-def _set_gradient(tensor, array):
-    tensor._grad = None if array is None else Tensor.wrap(array)
+def _set_gradient(tensor, new):
+    tensor._grad = new
+
+
+def _set_leaf(tensor, requires_grad):
+    tensor.node = Node.leaf(tensor) if requires_grad else None
+
+
+def _leave_graph(tensor):
+    tensor.node = tensor.view_of = None
+
+
+def _place(array):
+    """Where an array's memory lies, and how it is laid out."""
+    on_cpu = type(array) is np.ndarray
+    return array.__array_interface__ if on_cpu else array.__cuda_array_interface__
+
+
+def _memory(tensor):
+    """The array of a Tensor; while a step is recorded a view of it, which is nobody else's."""
+    array = raw(tensor)
+    return array if active_tape() is None else run(type(array).view, array)

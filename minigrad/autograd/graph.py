@@ -226,7 +226,7 @@ def _first_gradients(outputs, gradients, create_graph):
                     "grad can be implicitly created only for scalar outputs: got shape "
                     f"{t.array.shape}; reduce it (for instance .sum()) or pass gradient="
                 )
-            g = np.ones_like(t.array) if t.array.shape else one(t.array)
+            g = run(np.ones_like, t.array) if t.array.shape else one(t.array)
             g = t.wrap(g) if create_graph else g
         elif not hasattr(g, "array"):
             raise TypeError(f"gradient: expected a Tensor or None, got {type(g).__name__}")
@@ -305,7 +305,7 @@ def backward(
 
 
 def _collect(tensor, g, owned):
-    """Add to the gradient of a leaf; gives its array."""
+    """Add to the gradient of a leaf, and return it."""
     if g.shape != tensor.array.shape:
         problem = f"got a gradient of shape {g.shape} for a tensor of {tensor.array.shape}"
         raise RuntimeError(f"{problem}: its .data was replaced since the forward pass")
@@ -316,7 +316,7 @@ def _collect(tensor, g, owned):
         else:
             grad.array[...] += g
             grad.version[0] += 1
-    return grad.array
+    return grad
 
 
 _collecting = free_at_forks(threading.Lock())  # threads that share a leaf add up

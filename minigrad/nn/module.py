@@ -11,7 +11,7 @@ from ..autograd import no_grad
 from ..creation import adopted
 from ..devices import DeviceLike
 from ..dtypes import CATEGORY, DTypeLike, as_dtype, float32, float64, name_of
-from ..tape import active_tape, refuse
+from ..tape import active_tape, age, changed, refuse
 from ..tensor import Tensor
 
 __all__ = ["Module", "ModuleDict", "ModuleList", "Parameter", "Sequential"]
@@ -56,6 +56,7 @@ class Module:
         raise AttributeError(f"{word!r} object has no attribute {name!r}")
 
     def __init__(self) -> None:
+        vars(self)["_age"] = age()  # see tape.changed
         self.training, self._registered = True, {}
         self._non_persistent: set[str] = set()
 
@@ -69,7 +70,7 @@ class Module:
         self._registered  # noqa: B018, says if __init__ has forgotten super().__init__()
         tape = active_tape()
         if tape is not None:
-            tape.require(f"{tape.constant(self)}.training is {self.training}")
+            tape.enter(self)
         return self.forward(*args, **kwargs)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
@@ -104,17 +105,25 @@ class Module:
             elif isinstance(value, list | tuple):
                 hint = "; put * in front of a list to pass what is in it"
             raise TypeError(f"{problem} ({kind.__name__} or None expected){hint}")
+        self._changing(name, value)
         self._registered[name] = self.__dict__[name] = value
+
+    def _changing(self, name, value):
+        """An attribute is about to be set: recordings know its value, unless it stays the same."""
+        if name not in vars(self) or vars(self)[name] is not value:
+            changed(vars(self).get("_age"), f"{type(self).__name__}.{name}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         kind, registered = _kind(value), vars(self).get("_registered", {})
         if kind not in (Parameter, Module):  # registers nothing new; a registered name stays so
             if name not in registered:
+                self._changing(name, value)
                 return super().__setattr__(name, value)
             kind = _kind(registered[name]) or Tensor
         self._register(name, value, kind, replace=True)
 
     def __delattr__(self, name: str) -> None:
+        self._changing(name, Module)  # which no attribute is
         super().__delattr__(name)
         self._registered.pop(name, None)
         self._non_persistent.discard(name)
@@ -434,7 +443,7 @@ class ModuleDict(Module, MutableMapping[str, Module]):
         self.add_module(name, module)
 
     def __delitem__(self, name: str) -> None:
-        del self._registered[name], self.__dict__[name]
+        delattr(self, name) if name in self._registered else self._registered[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._registered)

@@ -110,13 +110,18 @@ def take_along_dim(input, indices, dim=None) -> Array:
     shape = np.broadcast_shapes(
         *((*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, indices))
     )
-    grid = list(module(raw(indices)).ogrid[tuple(map(slice, shape))])
+    grid = list(run(_open_grid, raw(indices), shape))
     for axis, n in enumerate(input.shape):
         if axis != dim and n == 1:
-            grid[axis] = np.zeros_like(grid[axis])
+            grid[axis] = run(np.zeros_like, grid[axis])
     whole = (*shape[:dim], indices.shape[dim], *shape[dim + 1 :])
     grid[dim] = broadcast_to(indices, whole)
     return getitem(input, tuple(grid))
+
+
+def _open_grid(like, shape):
+    """The positions along each dimension of `shape`, beside `like`."""
+    return tuple(module(like).ogrid[tuple(map(slice, shape))])
 
 
 def gather(input, dim, index) -> Array:
@@ -133,7 +138,7 @@ def gather(input, dim, index) -> Array:
             f"index: may not be larger than input but along dimension {dim}: {shapes}"
         )
     run(_checked, raw(index), input.shape[dim], dim)
-    grid = list(module(raw(index)).ogrid[tuple(map(slice, index.shape))])
+    grid = list(run(_open_grid, raw(index), index.shape))
     grid[dim] = index
     return getitem(input, tuple(grid))
 

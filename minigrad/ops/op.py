@@ -17,6 +17,7 @@ from ..devices import settled
 from ..generated import define
 from ..quiet import quiet
 from . import promotion
+from .arguments import as_pytorch
 
 Array: TypeAlias = Any  # NumPy's or CuPy's; a Tensor, too, where operations are all that is used
 
@@ -36,9 +37,7 @@ class Op:
         self.__name__, self.__wrapped__ = self.name, forward
         self.arity, self.inputs = len(formulas), names[: len(formulas)]
         self.forward = forward if view else quiet(forward)
-        # What a recorded step calls: a replay silences NumPy once, and results must be arrays.
-        self.compute = lambda *args: settled(forward(*args))
-        self.compute.__name__ = self.name
+        self.compute = self._computing(forward)
         self.promote, self.view = promote, view
         self.holds = None if holds is None else names.index(holds) - self.arity
         self.takes_numbers = promote not in (None, promotion.one_dtype)
@@ -49,6 +48,19 @@ class Op:
         self.reads = cache(self._read_by)
         self.bind = _binding(self.name, names, forward.__defaults__)
         self.gradients = _gradients(self.inputs, names, formulas, reads)
+
+    def _computing(self, forward):
+        """What a recorded step calls: a replay silences NumPy once, results must be arrays, and
+        errors PyTorch's."""
+
+        def compute(*args):
+            try:
+                return settled(forward(*args))
+            except (ValueError, TypeError) as error:
+                raise as_pytorch(self, args[: self.arity], error) from None
+
+        compute.__name__ = self.name
+        return compute
 
     def _read_by(self, needed: tuple[bool, ...]) -> tuple[bool, tuple[int, ...], tuple[int, ...]]:
         """What the formulas of the `needed` inputs read: out?, which inputs; and which not."""

@@ -11,7 +11,7 @@ from types import FunctionType
 from typing import Any
 
 from ..creation import adopted, check_numbers
-from ..tape import repeated
+from ..tape import refuse, repeated
 from ..tensor import Tensor
 from .optimizer import Optimizer
 
@@ -49,7 +49,14 @@ class LRScheduler:
     It hands its own options on by name; they become attributes.
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A step() of the user's is repeated as a whole, as this one is."""
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            cls.step = repeated(vars(cls)["step"])  # type: ignore[method-assign]
+
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1, **options: Any) -> None:
+        refuse("it makes a scheduler, which would outlive the step; make it before")
         groups = _groups(optimizer)
         for group, rate in zip(groups, _rates(groups), strict=True):
             if last_epoch == -1:
@@ -92,6 +99,7 @@ class LRScheduler:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what state_dict() returned."""
+        refuse("load_state_dict() changes a scheduler; call it before the step")
         if not isinstance(state_dict, Mapping):
             kind = type(state_dict).__name__
             raise TypeError(f"state_dict: expected what state_dict() gives, got {kind}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ from ..creation import adopted
 from ..devices import module
 from ..dtypes import name_of
 from ..kernels import backend
-from ..tape import refuse, repeated
+from ..tape import active_tape, age, refuse, repeated
 from ..tensor import Tensor
 
 Params: TypeAlias = Iterable[Tensor | dict[str, Any] | tuple[str, Tensor]]
@@ -55,7 +56,14 @@ class Optimizer:
     optional: ClassVar[dict[str, str]] = {}  # those that an option asks for, by its name
     counts = True  # whether a state begins with "step", how many there were: a 0-d tensor
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A step() of the user's is repeated as a whole: it may read what it likes."""
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            cls.step = _without_closure(vars(cls)["step"])  # type: ignore[method-assign]
+
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+        vars(self)["_age"] = age()  # a step that is compiled may not step what it makes
         if isinstance(params, Tensor) or not isinstance(params, Iterable):
             hint = "; pass its .parameters()" if hasattr(params, "parameters") else ""
             raise TypeError(
@@ -63,8 +71,7 @@ class Optimizer:
                 f"but got {name_of(params)}{hint}"
             )
         self.defaults = defaults
-        self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
-        self.param_groups: list[dict[str, Any]] = []
+        self.state, self.param_groups = defaultdict(dict), []
         # parameter -> its array, the names of its states in use, the state, the arrays of that by
         # name, the count of steps among them, and the kernel bound to these
         self._bound: dict[Tensor, tuple] = {}
@@ -80,8 +87,32 @@ class Optimizer:
         for group in groups:
             self.add_param_group(group)
 
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Parameters with their options. A compiled step that reads these counts on them."""
+        tape = active_tape()
+        if tape is not None:
+            tape.require("{}({}) == {}", _options, self, _options(self))
+        return vars(self)["param_groups"]
+
+    @param_groups.setter
+    def param_groups(self, groups: list[dict[str, Any]]) -> None:
+        vars(self)["param_groups"] = groups
+
+    @property
+    def state(self) -> dict[Tensor, dict[str, Any]]:
+        """What is remembered of each parameter, besides its gradient."""
+        refuse("it reads the state of an optimizer; read it before the step")
+        return vars(self)["state"]
+
+    @state.setter
+    def state(self, state: dict[Tensor, dict[str, Any]]) -> None:
+        vars(self)["state"] = state
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with options of their own: {"params": [...], "lr": ...}."""
+        if vars(self).get("_age") is not age():
+            refuse("add_param_group() changes an optimizer; call it before the step")
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group: expected a dict, got {name_of(param_group)}")
         params = param_group["params"]
@@ -112,12 +143,14 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients (or, with set_to_none=False, fill them with 0)."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                if set_to_none:
-                    p.grad = None
-                elif p.grad is not None:
-                    p.grad.detach_().zero_()
+        tape, params = active_tape(), _params(self)
+        if tape is not None:
+            tape.require("[*map(id, {}({}))] == {}", _params, self, [*map(id, params)])
+        for p in params:
+            if set_to_none:
+                p.grad = None
+            elif p.grad is not None:
+                p.grad.detach_().zero_()
 
     def numbers(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
         """What the rule wants to know of step t = 1, 2, ...; if no steps are counted, t is 1 in the
@@ -131,7 +164,7 @@ class Optimizer:
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; returns closure()'s loss, if one is given."""
         if closure is not None:
-            refuse("optimizer.step(closure) runs the closure as it likes; call step() without one")
+            refuse(_CLOSURE)
             with enable_grad():
                 loss = closure()
             self._step()
@@ -257,6 +290,7 @@ class Optimizer:
         if sizes, shapes or dtypes differ, a state or an option is missing, or what is given is no
         state dict.
         """
+        refuse("load_state_dict() changes an optimizer; call it before the step")
         try:
             groups = [(dict(g), list(g["params"])) for g in state_dict["param_groups"]]
             states = {int(i): dict(s) for i, s in state_dict["state"].items()}
@@ -331,6 +365,34 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
         return "\n".join([*lines, ")"])
+
+
+_CLOSURE = "optimizer.step(closure) runs the closure as it likes; call step() without one"
+
+
+def _without_closure(step):
+    @functools.wraps(step)
+    def call(self, *args, **kwargs):
+        if any(map(callable, (*args, *kwargs.values()))):
+            refuse(_CLOSURE)
+        return whole(self, *args, **kwargs)
+
+    whole = repeated(step)
+    return call
+
+
+def _params(optimizer):
+    groups = vars(optimizer)["param_groups"]
+    return groups[0]["params"] if len(groups) == 1 else [p for g in groups for p in g["params"]]
+
+
+def _options(optimizer):
+    """All that the groups hold, in a form that can be compared: numbers by type and sign."""
+    groups = vars(optimizer)["param_groups"]
+    return [
+        [(k, [*map(id, v)] if k == "params" else (type(v), repr(v))) for k, v in g.items()]
+        for g in groups
+    ]
 
 
 def _mismatch(array, g):

@@ -40,9 +40,10 @@ ALLOWED = {
     "tensor": {"holder", "autograd", "tape", "ops", "devices", "dtypes", "printing"},
     "functions": {"tensor", "methods", "ops", "devices", "dtypes"},
     "scalar": {"generated", "kernels", "locks", "tensor"},
-    "recording": {"autograd", "tape", "tensor", "quiet", "devices", "generated"},
+    "guards": {"tensor", "devices"},
+    "recording": {*("guards", "autograd", "tape", "tensor", "quiet", "devices"), "generated", "nn"},
     "creation": {"tensor", "devices", "dtypes", "ops", "quiet"},
-    "random": {"creation", "tensor", "methods", "devices", "dtypes"},
+    "random": {"creation", "tensor", "tape", "methods", "devices", "dtypes"},
     "utils": {"tensor", "creation", "random", "ops", "devices"},
     "serialization": {"tensor", "devices", "dtypes", "optional"},
     "nn": {

@@ -17,10 +17,12 @@ class Picture:
             return
         if type(x).__name__ in ("function", "type", "module", "builtin_function_or_method"):
             return
-        if id(x) in self._known:
-            self.facts[path] = "is", self._known[id(x)]
+        # A compiled module is another object with the model's attributes.
+        identity = id(vars(x)) if isinstance(x, mg.nn.Module) else id(x)
+        if identity in self._known:
+            self.facts[path] = "is", self._known[identity]
             return
-        self._known[id(x)] = path
+        self._known[identity] = path
         self._alive.append(x)
         if isinstance(x, mg.Tensor):
             self._array(path, x.array)

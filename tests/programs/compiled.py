@@ -98,7 +98,7 @@ class World:
         """What a step gives, outside any graph, as compiled ones do."""
         self.calls += 1
         try:
-            return _outside(step(*args, **kwargs))
+            return _outside(step(*args, **kwargs), {})
         except Exception as error:
             if str(error).startswith("minigrad.compile"):
                 raise Refused(str(error)) from None
@@ -123,13 +123,15 @@ class World:
         self.seen.append((number, picture.whole()))
 
 
-def _outside(x):
+def _outside(x, known):
     if isinstance(x, mg.Tensor):
-        return x if x.is_leaf else x.detach()
+        return known.setdefault(id(x), x if x.is_leaf else x.detach())
     if isinstance(x, tuple | list):
-        parts = map(_outside, x)
+        parts = [_outside(part, known) for part in x]
         return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
-    return {name: _outside(part) for name, part in x.items()} if type(x) is dict else x
+    if type(x) is dict:
+        return {name: _outside(part, known) for name, part in x.items()}
+    return x
 
 
 def first(x):

@@ -34,7 +34,7 @@ class _Activation(Module):
     def __init__(self, **options: Any):
         super().__init__()
         vars(self).update(options)
-        self._options = [name for name in options if name != "inplace" or options["inplace"]]
+        self._options = tuple(k for k in options if k != "inplace" or options["inplace"])
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in self._options)
