@@ -17,9 +17,9 @@ class SGDNumbers(NamedTuple):
 
     lr: float
     weight_decay: float
-    momentum: float
-    gain: float  # 1 - dampening; 1 on the first step
-    nesterov: float  # 0 or 1
+    momentum: float  # 0 in the step that begins the buffer
+    gain: float  # 1 - dampening; 1 in that step
+    nesterov: float  # the momentum, if asked for, or 0
 
 
 def sgd(real: Real, math: Math) -> Point:
@@ -31,10 +31,9 @@ def sgd(real: Real, math: Math) -> Point:
 
     def step(p, g, buffer, b, c, numbers):
         n = SGDNumbers(*numbers)
-        momentum = real(n.momentum)
         g += real(n.weight_decay) * p
-        buffer = momentum * buffer + real(n.gain) * g
-        d = g + momentum * buffer if n.nesterov != 0 else buffer
+        buffer = real(n.momentum) * buffer + real(n.gain) * g
+        d = g + real(n.nesterov) * buffer if n.nesterov != 0 else buffer
         return p - real(n.lr) * d, buffer, b, c
 
     return step

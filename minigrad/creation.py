@@ -162,8 +162,9 @@ def _shape(size):
 def check_numbers(**arguments: Any) -> None:
     """TypeError unless all are numbers, or arrays and Tensors of no dimension."""
     for name, x in arguments.items():
+        of = getattr(getattr(x, "dtype", None), "kind", "f")  # "U": a text, as NumPy keeps it
         numbers = (int, float, np.integer, np.floating, np.bool_)
-        if not isinstance(x, numbers) and getattr(x, "ndim", 1) != 0:
+        if not isinstance(x, numbers) and (getattr(x, "ndim", 1) != 0 or of not in "biuf"):
             raise TypeError(f"{name}: expected a number, got {dtypes.name_of(x)}")
 
 

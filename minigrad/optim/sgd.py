@@ -30,6 +30,7 @@ class SGD(Optimizer):
 
     def numbers(self, group: dict[str, Any], t: int) -> optimizers.SGDNumbers:
         lr, decay, momentum = number(group["lr"]), number(group["weight_decay"]), group["momentum"]
-        gain = 1 - group["dampening"] if t > 1 and momentum else 1
-        nesterov = group["nesterov"] and momentum != 0  # or infinity times no momentum made NaN
-        return optimizers.SGDNumbers(lr, decay, momentum, gain, nesterov)
+        nesterov = momentum if group["nesterov"] else 0
+        begins = t == 1 or momentum == 0
+        before, gain = (0, 1) if begins else (momentum, 1 - group["dampening"])
+        return optimizers.SGDNumbers(lr, decay, before, gain, nesterov)
