@@ -143,3 +143,53 @@ def masked_fill(input, mask, value) -> Array:
     if getattr(value, "ndim", 0):
         raise RuntimeError(f"masked_fill expects a 0-dimensional value, got {value.ndim} dim(s)")
     return where(mask, value, input).astype(input.dtype)
+
+
+@op(
+    lambda g, shape, index: put(g, shape, index),
+    view=True,
+    problem=(
+        "A view that is one of several that a function returned {}. Such functions do not allow "
+        "their views to be modified inplace. Replace the inplace operation by an out-of-place one."
+    ),
+)
+def _part(input, index):
+    """input[index], where others take other parts."""
+    return getitem.forward(input, index)
+
+
+def split(tensor, split_size_or_sections, dim=0) -> tuple:
+    """Views of consecutive parts: of a given size, or of the sizes in a list."""
+    n, sections = _size_at("split", tensor, dim), split_size_or_sections
+    if isinstance(sections, int):
+        if sections < (n > 0):
+            raise RuntimeError(f"split expects split_size to be positive, but got {sections}")
+        sections = [min(sections, n - start) for start in range(0, n, sections or 1)] or [0]
+    elif sum(sections) != n:
+        problem = f"split expects split_sizes to sum exactly to {n}, the size at dimension {dim}"
+        raise RuntimeError(f"{problem}, but got {list(sections)}")
+    elif min(sections, default=0) < 0:
+        raise RuntimeError(f"split expects split_sizes to be at least 0, but got {list(sections)}")
+    before = (slice(None),) * at_dim(dim, tensor.ndim)
+    ends = np.cumsum(sections, dtype=int).tolist()
+    parts = zip(sections, ends, strict=True)
+    return tuple(_part(tensor, (*before, slice(end - size, end))) for size, end in parts)
+
+
+def _size_at(name, input, dim):
+    if not input.ndim:
+        raise RuntimeError(f"{name} expects at least a 1-dimensional tensor")
+    return input.shape[at_dim(dim, input.ndim)]
+
+
+def chunk(input, chunks, dim=0) -> tuple:
+    """Split into at most `chunks` views of equal size (the last may be smaller)."""
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    return split(input, max(1, -(-_size_at("chunk", input, dim) // chunks)), dim)
+
+
+def unbind(input, dim=0) -> tuple:
+    """The slices along `dim`, as a tuple of views."""
+    before = (slice(None),) * at_dim(dim, input.ndim)
+    return tuple(_part(input, (*before, i)) for i in range(input.shape[dim]))

@@ -86,7 +86,9 @@ class Optimizer:
                 if set_to_none:
                     p.grad = None
                 elif p.grad is not None:
-                    p.grad.detach_().zero_()
+                    if p.grad.grad_fn is not None:
+                        p.grad.detach_()
+                    p.grad.detach().zero_()
 
     def needs(self, group: dict[str, Any]) -> tuple[bool, ...]:
         """Which of `states` this group's options use."""
