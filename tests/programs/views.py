@@ -48,9 +48,9 @@ CHANGES = {
     "{x}.fill_({n})": lambda x, y, n: x.fill_(n),
 }
 RESULTS = {
-    "{x} * {n}": lambda x, y, n: x * n,
-    "{x} + {y}": lambda x, y, n: x + y,
-    "{x}.clone()": lambda x, y, n: x.clone(),
+    "({x} * {n}).contiguous()": lambda x, y, n: (x * n).contiguous(),
+    "({x} + {y}).contiguous()": lambda x, y, n: (x + y).contiguous(),
+    "{x}.clone().contiguous()": lambda x, y, n: x.clone().contiguous(),
 }
 
 
