@@ -123,7 +123,10 @@ def scaled(g: Any, slopes: list, recompute: Any) -> Any:
 
     They are handed on, not copied, so they serve one backward pass; later ones compute them anew.
     """
-    slope = slopes.pop() if slopes else recompute()
+    try:  # not asked first: another thread may go backward through the same graph
+        slope = slopes.pop()
+    except IndexError:
+        slope = recompute()
     if g is not one(slope):
         np.multiply(slope, g, out=slope)
     return slope
