@@ -213,10 +213,11 @@ def nll_loss(
         raise RuntimeError(f"target: expected class indices, got {target.dtype}")
     w, log_p = raw(weight), _classes_last(input, classes)
     y, count = run(_checked_classes, raw(target), w, classes, ignore_index)
-    keep, y = run(_kept_classes, y, ignore_index)
-    picked = -log_p[module(y).arange(len(y)), y]
+    each = Tensor.wrap(run(module(y).arange, len(y)))
+    keep, y = map(Tensor.wrap, run(_kept_classes, y, ignore_index))
+    picked = -log_p[each, y]
     picked = picked if weight is None else picked * weight[y]
-    values = elementwise.where(Tensor.wrap(keep), picked, 0.0)
+    values = elementwise.where(keep, picked, 0.0)
     if reduction == "none":
         return values.reshape(rows)
     total = values.sum()
