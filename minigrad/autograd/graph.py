@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ..devices import one
+from ..kernels import backend
 from ..quiet import quiet
 from ..tape import active_tape, refuse, run
 from .grad_mode import grad_mode
@@ -190,13 +191,11 @@ def _as_dtype(g, dtype):
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum a gradient over the axes along which its input was broadcast. Here, nowhere else."""
     extra = g.ndim - len(shape)
-    if extra == 1 and g.shape[1:] == shape:  # a bias: half the time of the general case
-        return np.add.reduce(g, 0) if type(g) is np.ndarray else g.sum(0)
-    axes = (
-        *range(extra),
-        *(i + extra for i, n in enumerate(shape) if n == 1 != g.shape[i + extra]),
-    )
-    return g.sum(axis=axes, keepdims=True).reshape(shape)
+    axes = (*range(extra),)
+    if g.shape[extra:] != shape:  # not a bias
+        axes += tuple([i + extra for i, n in enumerate(shape) if n == 1 != g.shape[i + extra]])
+    total = g.sum(axes, True) if hasattr(g, "array") else backend(g).run_sum(g, axes, True)
+    return total.reshape(shape)
 
 
 def _first_gradients(outputs, gradients, create_graph):

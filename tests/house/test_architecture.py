@@ -33,7 +33,7 @@ ALLOWED = {
     "dtypes": set(),
     "cuda": {"devices"},
     "kernels": set(),
-    "autograd": {"quiet", "tape", "devices"},
+    "autograd": {"quiet", "tape", "devices", "kernels"},
     "ops": {"generated", "quiet", "tape", "devices", "dtypes", "kernels"},
     "holder": {"methods", "devices", "kernels", "tape"},
     "tensor": {"holder", "autograd", "tape", "ops", "devices", "dtypes", "printing"},
