@@ -13,12 +13,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from . import devices, dtypes
+from . import devices, dtypes, numpy_calls
 from .autograd import enable_grad, graph, is_grad_enabled
 from .autograd.graph import Node
 from .devices import CPU, CUDA, on_gpu, settled
 from .holder import ArrayHolder
-from .ops import ALIASES, OPERATIONS, Op, index, storage
+from .ops import Op, index, storage
 from .ops.arguments import as_pytorch
 from .ops.promotion import NUMBERS, stored
 from .printing import format_tensor
@@ -296,19 +296,11 @@ class Tensor(ArrayHolder):
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         return self.array.__dlpack__(**options)
 
-    def __array_ufunc__(
-        self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any
-    ) -> Any:
-        if method != "__call__" or out is not None:
-            return NotImplemented
-        name = "eq" if ufunc is np.equal else ALIASES.get(ufunc.__name__, ufunc.__name__)
-        function = OPERATIONS.get(name)
-        if function is not None:
-            return function(*(x if isinstance(x, Tensor) else as_operand(x) for x in inputs))
-        if any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
-            raise TypeError(f"np.{ufunc.__name__} has no gradient here; detach() the tensor first")
-        arrays = [x._value() if isinstance(x, Tensor) else x for x in inputs]
-        return Tensor.wrap(ufunc(*arrays, **kwargs))  # CuPy's arrays answer NumPy's functions
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
+        return numpy_calls.of_ufunc(ufunc, method, inputs, keywords)
+
+    def __array_function__(self, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
+        return numpy_calls.of_function(func, args, kwargs)
 
     def __record__(self, operation: Op, args: tuple) -> Tensor:
         return apply(operation, args)

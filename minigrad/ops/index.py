@@ -39,7 +39,7 @@ def put(input, size, index):
 def _repeats(index):
     """Whether an index may name one position twice: only integer arrays can."""
     parts = index if isinstance(index, tuple) else (index,)
-    return any([hasattr(i, "dtype") and i.dtype.kind in "iu" for i in parts])
+    return any(hasattr(i, "dtype") and i.dtype.kind in "iu" for i in parts)
 
 
 def write(array, index, value):
@@ -106,7 +106,7 @@ def canonical(key, shape: tuple[int, ...]) -> tuple[tuple, tuple]:
             picks.append(k)
             arrays += [] if type(k) is int else [whole]
         dim += _dimensions(k)
-    return () if all([k == whole for k in picks]) else tuple(picks), tuple(arrays)
+    return () if all(k == whole for k in picks) else tuple(picks), tuple(arrays)
 
 
 def _dimensions(part) -> int:
@@ -156,7 +156,11 @@ def _part(k):
         )
     if k.dtype == np.uint8:
         if k.ndim:
-            warnings.warn(BYTES, stacklevel=5)
+            warnings.warn(
+                "indexing with dtype minigrad.uint8 is now deprecated, please use a dtype "
+                "minigrad.bool instead.",
+                stacklevel=5,
+            )
         k = k != 0
     if k.dtype.kind == "b":
         if not isinstance(k, np.ndarray):
@@ -167,9 +171,6 @@ def _part(k):
     if k.dtype.kind == "u" and k.size and k.max() >= 2**63:  # NumPy would count from the end
         raise IndexError(f"index {k.max()} is out of bounds")
     return k
-
-
-BYTES = "indexing with dtype minigrad.uint8 is now deprecated, please use a dtype minigrad.bool instead."
 
 
 def _bound(x):
