@@ -8,7 +8,6 @@ one thread and once for many (threads.py).
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ...locks import free_at_forks
 from . import cross_entropy, elementwise, memory, pointwise, sums
 
 PARALLEL = 32768  # elements from which waking threads (1-3 µs) is worth it
@@ -35,31 +35,29 @@ def kernel(
 
     classes: how many, for a loop that is compiled for one number of them.
     """
-    binding, threads = _with_numba()
-    if parallel:
-        return threads.shared_kernel(loop, rule, dtype, *classes)
-    return binding.kernel(loop, rule, dtype, False, *classes)
+    with _making:
+        binding, threads = _with_numba()
+        if parallel:
+            return threads.shared_kernel(loop, rule, dtype, *classes)
+        return binding.kernel(loop, rule, dtype, False, *classes)
 
 
+@cache
 def kernel_alone(function: Callable) -> Callable:
     """A function that needs no rule and no float type, compiled; see binding.kernel_alone."""
-    return _with_numba()[0].kernel_alone(function)
+    with _making:
+        return _with_numba()[0].kernel_alone(function)
 
 
 def _with_numba() -> tuple[ModuleType, ModuleType]:
     """With the first kernel, not before: `import minigrad` takes a third without Numba."""
-    with _loading:
-        from . import binding, threads
+    from . import binding, threads
+
     return binding, threads
 
 
-_loading = threading.RLock()
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(  # no fork while a thread imports Numba: the child would wait for it
-        before=_loading.acquire,
-        after_in_parent=_loading.release,
-        after_in_child=_loading.release,
-    )
+# Threads that ask for one kernel at once get the same one: each would compile its own for seconds.
+_making = free_at_forks(threading.RLock())
 
 
 # --- arrays as kernels take them ----------------------------------------------------------------

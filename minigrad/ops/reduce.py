@@ -47,6 +47,13 @@ def _wide(input, dtype):
     return np.int64 if dtype is None and input.dtype.kind in "biu" else dtype
 
 
+def _in_float64(input, dtype, accumulate):
+    """accumulate(dtype), of floats in float64, and rounded once."""
+    dtype = np.dtype(_wide(input, dtype) or input.dtype)
+    out = accumulate(np.float64 if dtype.kind == "f" else dtype)
+    return out.astype(dtype, copy=False)
+
+
 def _total(input, dim, keepdim=False, dtype=None, divisor=1.0, center=None):
     """The sum / divisor, or that of (input - center)²; of floats and to floats in float64, and
     rounded once."""
@@ -97,7 +104,10 @@ def _prod_gradient(g, shape, out, input, dim, keepdim):
 @op(_prod_gradient)
 def prod(input, dim=None, keepdim=False, dtype=None):
     """The product; integers and bools are multiplied as int64."""
-    return input.prod(axis=_axes(dim, input.ndim), keepdims=keepdim, dtype=_wide(input, dtype))
+    axes = _axes(dim, input.ndim)
+    return _in_float64(
+        input, dtype, lambda wide: input.prod(axis=axes, keepdims=keepdim, dtype=wide)
+    )
 
 
 def _share(g, shape, out, input, dim, keepdim):
@@ -270,7 +280,8 @@ def log_softmax(input, dim, dtype=None):
 @op(lambda g, dim: flip(cumsum(flip(g, (dim,)), dim), (dim,)))
 def cumsum(input, dim, dtype=None):
     """The running sum along `dim`; integers and bools are summed as int64."""
-    out = input.cumsum(axis=_axis(dim, input.ndim), dtype=_wide(input, dtype))
+    axis = _axis(dim, input.ndim)
+    out = _in_float64(input, dtype, lambda wide: input.cumsum(axis=axis, dtype=wide))
     return out.reshape(input.shape)
 
 
