@@ -13,14 +13,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from . import devices, dtypes
+from . import devices, dtypes, numpy_calls
 from .autograd import enable_grad, graph, is_grad_enabled
 from .autograd.graph import Node
 from .devices import CPU, CUDA, on_gpu, settled
 from .holder import ArrayHolder
-from .ops import ALIASES, OPERATIONS, Op, index, storage
+from .ops import Op, index, storage
 from .ops.arguments import as_pytorch
-from .ops.promotion import NUMBERS
+from .ops.promotion import NUMBERS, stored
 from .printing import format_tensor
 from .tape import active_tape, raw, refuse, run
 
@@ -344,19 +344,11 @@ class Tensor(ArrayHolder):
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         return self.array.__dlpack__(**options)
 
-    def __array_ufunc__(
-        self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any
-    ) -> Any:
-        if method != "__call__" or out is not None:
-            return NotImplemented
-        name = "eq" if ufunc is np.equal else ALIASES.get(ufunc.__name__, ufunc.__name__)
-        function = OPERATIONS.get(name)
-        if function is not None:
-            return function(*(x if isinstance(x, Tensor) else as_operand(x) for x in inputs))
-        if any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
-            raise TypeError(f"np.{ufunc.__name__} has no gradient here; detach() the tensor first")
-        arrays = [x._value() if isinstance(x, Tensor) else x for x in inputs]
-        return Tensor.wrap(ufunc(*arrays, **kwargs))  # CuPy's arrays answer NumPy's functions
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
+        return numpy_calls.of_ufunc(ufunc, method, inputs, keywords)
+
+    def __array_function__(self, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
+        return numpy_calls.of_function(func, args, kwargs)
 
     def __record__(self, operation: Op, args: tuple) -> Tensor:
         return apply(operation, args)
@@ -422,8 +414,15 @@ class Tensor(ArrayHolder):
         if not isinstance(value, (Tensor, *NUMBERS)):
             raise TypeError(f"can't assign a {type(value).__name__} to a Tensor")
         source, key = self._at(key)
-        if isinstance(value, Tensor) and source.is_cuda:
-            value = value.to(CUDA)
+        if not isinstance(value, Tensor):
+            value = stored(index.assign, (self.array, value))[1]
+        else:
+            if source.is_cuda:
+                value = value.to(CUDA)
+            if value.shape[:1] == (1,):  # sizes of 1 in front, which NumPy drops as well
+                shape = value.array.shape
+                kept = next((i for i, n in enumerate(shape) if n != 1), len(shape))
+                value = value.reshape(shape[kept:])
         if source._is_recorded((value,)):
             source._change(index.assign, value, key)
         else:
@@ -431,12 +430,12 @@ class Tensor(ArrayHolder):
 
     def _at(self, key):
         """The Tensor to index, self or a view of it, and an index that its array understands."""
-        key = _as_index(key)
-        if type(key) is tuple:
-            first, then = index.numbers_first(key)
-            if then is not None:
-                self, key = self[first], then
-        return self, key if type(self.array) is np.ndarray else index.on_gpu(key)
+        picks, arrays = index.canonical(key, self.array.shape)
+        if not arrays:
+            return self, picks
+        if picks:
+            self = apply(index.getitem, (self, picks))
+        return self, arrays if type(self.array) is np.ndarray else index.on_gpu(arrays)
 
     def to(
         self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False,
@@ -487,10 +486,20 @@ class Tensor(ArrayHolder):
         """Overwrite with `src`, broadcast, cast and moved; returns self."""
         if isinstance(src, Tensor) and type(src.array) is not type(self.array):
             src = src.to(self.device)
+        if getattr(src, "ndim", 0) > self.array.ndim:
+            raise RuntimeError(
+                f"output with shape {list(self.shape)} doesn't match the broadcast shape "
+                f"{list(src.shape)}"
+            )
         return self._change(lambda old, new: apply(index.assign, (old, new, ...)), src)
 
     def fill_(self, value: Any) -> Self:
-        """Overwrite every element with `value`; returns self."""
+        """Overwrite every element with `value`, a number or a 0-d tensor; returns self."""
+        if getattr(value, "ndim", 0):
+            raise RuntimeError(
+                "fill_ only supports 0-dimension value tensor but got tensor with "
+                f"{value.ndim} dimensions."
+            )
         return self.copy_(value)
 
     def zero_(self) -> Self:
@@ -605,8 +614,10 @@ def _tensors_in(x):
 
 
 def _remember_base(operation, source, options, result):
-    """If the result shares the memory of its source, it is a view of what owns that memory."""
-    if result.array is source.array or np.may_share_memory(result.array, source.array):
+    """If the result shares the memory of its source, it is a view of what owns that memory; of no
+    elements, it is one as well."""
+    array = result.array
+    if array is source.array or not array.size or np.may_share_memory(array, source.array):
         base, _, chain, problem, _ = source.view_of or (source, None, (), None, 0)
         if problem is None:
             problem = operation.problem if is_grad_enabled() else UNRECORDED
@@ -661,33 +672,11 @@ def on_one_device(inputs: tuple) -> list | None:
     return [as_operand(x).to(CUDA) if host else x for x, host in zip(inputs, on_cpu, strict=True)]
 
 
-def _as_index(key):
-    """An index of what NumPy understands and Tensors: lists inside become arrays."""
-    if isinstance(key, tuple):
-        return tuple(map(_as_index, key))
-    if isinstance(key, Tensor):
-        if key.dtype.kind == "f":
-            raise IndexError(
-                f"tensors used as indices must be integer or bool tensors, got {key.dtype}"
-            )
-        if key.array.dtype.kind == "b":
-            refuse("the shape of x[mask] depends on values; use where()")
-        return key
-    if isinstance(key, np.ndarray):
-        return key.copy()  # the backward pass reads it, and the user may change it
-    if isinstance(key, list):
-        try:
-            return np.asarray(key, dtype=None if key else np.int64)
-        except ValueError:
-            raise IndexError(f"index: expected nested lists of equal length, got {key}") from None
-    return key
-
-
 # --- array functions that a recorded step repeats -------------------------------------------------
 
 
 def _assign(array, where, value, version):
-    array[where] = value
+    index.write(array, where, value)
     version[0] += 1
 
 

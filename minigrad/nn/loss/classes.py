@@ -212,7 +212,7 @@ def nll_loss(
         raise RuntimeError(f"target: expected class indices, got {target.dtype}")
     y, count = run(_checked_classes, raw(target), raw(weight), classes, ignore_index)
     keep, y = run(_kept_classes, y, ignore_index)
-    positions = module(y).arange(len(y))
+    positions = Tensor.wrap(run(module(y).arange, len(y)))
     y = Tensor.wrap(y, None, target.version)
     picked = -_classes_last(input, classes)[positions, y]
     if weight is not None:
