@@ -283,7 +283,7 @@ def masked_fill(input, mask, value) -> Array:
         "their views to be modified inplace. Replace the inplace operation by an out-of-place one."
     ),
 )
-def _part(input, index):
+def _select(input, index):
     """input[index], where others take other parts."""
     return getitem.forward(input, index)
 
@@ -303,7 +303,7 @@ def split(tensor, split_size_or_sections, dim=0) -> tuple:
     before = (slice(None),) * at_dim(dim, tensor.ndim)
     ends = np.cumsum(sections, dtype=int).tolist()
     parts = zip(sections, ends, strict=True)
-    return tuple(_part(tensor, (*before, slice(end - size, end))) for size, end in parts)
+    return tuple(_select(tensor, (*before, slice(end - size, end))) for size, end in parts)
 
 
 def _size_at(name, input, dim):
@@ -322,4 +322,4 @@ def chunk(input, chunks, dim=0) -> tuple:
 def unbind(input, dim=0) -> tuple:
     """The slices along `dim`, as a tuple of views."""
     before = (slice(None),) * at_dim(dim, input.ndim)
-    return tuple(_part(input, (*before, i)) for i in range(input.shape[dim]))
+    return tuple(_select(input, (*before, i)) for i in range(input.shape[dim]))
