@@ -293,7 +293,7 @@ def backward(
     found, owned = _run(outputs, grads, retain_graph, create_graph, owners)
     for node, g in found.items():
         tensor = node.owner and node.owner() if owners is None else owners.get(node)
-        if tensor is None:
+        if tensor is None or tensor.node is None:  # gone, or it asks for no gradient any more
             continue
         if create_graph:
             tensor._grad = g if tensor._grad is None else tensor._grad + g
