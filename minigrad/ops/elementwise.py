@@ -9,8 +9,16 @@ from . import promotion
 from .op import Array, op
 
 
+@op(None)
 def _zero(g):
-    return g * 0.0
+    """The gradient by what moves the result nowhere, infinite `g` or not."""
+    return np.zeros_like(g)
+
+
+@op(lambda g: g, lambda g: _zero(g))
+def kinked(g, input):
+    """`g`, a slope made of `input` but the same all around it: the derivative by it is 0."""
+    return g
 
 
 def _scaled(x, alpha):
@@ -82,7 +90,7 @@ def _truncated(input, other):
 
 @op(
     lambda g: g,
-    lambda g, input, other: -(g * floor(input / other)),
+    lambda g, input, other: -(g * floor_divide(input, other)),
     promote=promotion.numeric,
 )
 def remainder(input, other):
@@ -174,7 +182,7 @@ def rsqrt(input):
     return 1 / np.sqrt(input)
 
 
-@op(lambda g, input: g * (input + input), promote=promotion.numeric)
+@op(lambda g, input: _pow_slope(g, input, 2), promote=promotion.numeric)
 def square(input):
     """input²."""
     return np.square(input)
@@ -296,7 +304,7 @@ def where(condition, input, other):
     return np.where(condition, input, other)
 
 
-@op(lambda g, out: zero_below(g, out), None)
+@op(lambda g, out: zero_below(g, out), lambda g: _zero(g))
 def zero_below(input, out):
     """input, but 0 where `out` (of the same shape and dtype) is not above 0; NaN is above."""
     return backend(input).run_zero_below(input, out)

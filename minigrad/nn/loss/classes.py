@@ -177,10 +177,11 @@ def _by_logits(g, input, target, weight, ignore_index, smoothing, reduction, cou
             options = (weight, ignore_index, smoothing, input.shape, input.dtype)
             t, keep = _class_weights(getattr(target, "array", target), *options)
             target = Tensor.wrap(t)
-        slope = LOSSES["cross_entropy"].reference(input, target)[1]
-        if keep is not None:
-            slope = elementwise.where(Tensor.wrap(keep[:, None]), slope, 0.0)
         g = per_element(g, reduction, count)
+        if keep is not None:  # what is ignored may be NaN, and the mean of nothing is
+            input = elementwise.where(Tensor.wrap(keep[:, None]), input, 0.0)
+            g = elementwise.where(Tensor.wrap(keep), g, 0.0)
+        slope = reduce.softmax(input, 1) * target.sum(1, True) - target
         return slope * (g.unsqueeze(1) if g.ndim else g)
 
     options = (weight, ignore_index, smoothing, reduction, count)
@@ -202,6 +203,11 @@ def _cross_entropy(input, target, weight, ignore_index, smoothing, reduction, co
     return reduced(total, values, input.dtype)
 
 
+@op(lambda g, input: elementwise.kinked(g, input))
+def _picked_from(input):
+    return input  # whose second derivative is 0 in PyTorch, where that of an index is absent
+
+
 def nll_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
     ignore_index: int = -100, reduce: Any = None, reduction: str = "mean",
@@ -214,6 +220,7 @@ def nll_loss(
     w, log_p = raw(weight), _classes_last(input, classes)
     y, count = run(_checked_classes, raw(target), w, classes, ignore_index)
     keep, y = run(_kept_classes, y, ignore_index)
+    log_p = apply(_picked_from, (log_p,))
     picked = -log_p[module(y).arange(len(y)), y]
     picked = picked if weight is None else picked * weight[y]
     values = elementwise.where(Tensor.wrap(keep), picked, 0.0)
