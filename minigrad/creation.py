@@ -37,15 +37,30 @@ def _finish(array, device=None, requires_grad=False) -> Tensor:
     return Tensor(placed(array, device), requires_grad)
 
 
+def adopted(data: Any) -> Tensor | None:
+    """A Tensor, or another library's array or tensor as one; None if it is neither."""
+    if isinstance(data, Tensor):
+        return data
+    other = not isinstance(data, np.generic) and any(hasattr(data, name) for name in _INTERFACES)
+    return as_tensor(data) if other else None
+
+
+_INTERFACES = ("__array__", "__cuda_array_interface__", "__dlpack__")
+
+
 @quiet
 def _array_of(data, dtype, copy):
     """Data as a native-order array: Python floats are float32, arrays keep their dtype."""
     if isinstance(data, Tensor):
         data = data.array
+    elif hasattr(data, "requires_grad"):  # PyTorch's, which hands out none that is in its graph
+        data = data.detach()
     foreign = imported(data)
     if foreign is not None:
         dtype = dtypes.as_dtype(dtype or foreign.dtype, "dtype" if dtype else "data")
         return foreign.astype(dtype, copy=copy)
+    if hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
+        data = np.from_dlpack(data)
     if hasattr(data, "__array__"):
         array = np.array(data) if copy else np.asarray(data)
         dtype = dtypes.as_dtype(dtype) if dtype else dtypes.as_dtype(array.dtype, "data")

@@ -35,14 +35,16 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream that belongs to `seed`, any integer; returns self."""
-        self._seed = int(seed) % 2**64
-        self.numpy = np.random.Generator(np.random.PCG64(self._seed))
+        seed = int(seed) % 2**64
+        source = np.random.Generator(np.random.PCG64(seed))
+        self._seed, self.numpy = seed, source  # together, whatever other threads do
         return self
 
     def seed(self) -> int:
         """Start a stream nobody can predict; returns its seed."""
-        self.manual_seed(secrets.randbits(63))
-        return self._seed
+        seed = secrets.randbits(63)
+        self.manual_seed(seed)
+        return seed
 
     def initial_seed(self) -> int:
         """The seed that the stream began with."""

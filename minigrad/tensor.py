@@ -59,19 +59,22 @@ class Tensor(ArrayHolder):
             self.requires_grad_(requires_grad)
 
     @staticmethod
-    def wrap(array: Any, node: Node | None = None) -> Tensor:
-        """A Tensor from an array we made: no checks. Numbers, as NumPy reduces to, become 0-d."""
+    def wrap(array: Any, node: Node | None = None, version: list[int] | None = None) -> Tensor:
+        """A Tensor from an array we made: no checks. Numbers, as NumPy reduces to, become 0-d.
+
+        version: the counter of the Tensor whose changes count as changes of this one.
+        """
         t = _new(Tensor)
         t.array = array if type(array) is np.ndarray else settled(array)
         t._grad = t.view_of = None
-        t.node, t.version = node, [0]
+        t.node, t.version = node, [0] if version is None else version
         return t
 
     @staticmethod
-    def lift(value: Any, node: Node | None) -> Any:
+    def lift(value: Any, node: Node | None, version: list[int] | None) -> Any:
         """A saved value as a Tensor in the graph, for backward passes that are recorded."""
         if isinstance(value, (np.ndarray, np.generic)) or on_gpu(value):
-            return Tensor.wrap(value, node)
+            return Tensor.wrap(value, node, version)
         return value
 
     @property
@@ -181,9 +184,7 @@ class Tensor(ArrayHolder):
 
     def detach(self) -> Tensor:
         """The same memory outside the graph."""
-        t = Tensor.wrap(raw(self))
-        t.version = self.version
-        return t
+        return Tensor.wrap(raw(self), None, self.version)
 
     def detach_(self) -> Self:
         """Leave the graph; returns self."""
@@ -239,7 +240,7 @@ class Tensor(ArrayHolder):
 
     def _store(self, where, value):
         try:
-            run(_assign, raw(self), where, value, self.version)
+            run(_assign, raw(self), _arrays(where), value, self.version)
         except (ValueError, OverflowError) as error:
             writeable = getattr(self.array.flags, "writeable", True)  # CuPy's always is
             if isinstance(value, NUMBERS) and writeable:
@@ -465,6 +466,11 @@ def apply(operation: Op, args: tuple) -> Tensor:
     """Run an operation on its inputs and options, and record it where a gradient is needed."""
     arity, tape = operation.arity, active_tape()
     inputs, options = args[:arity], args[arity:]
+    held = None
+    if operation.holds is not None:
+        held = options[operation.holds]
+        if held is not None:
+            options = tuple([_arrays(x) if x is held else x for x in options])
     # 1. What the inputs bring: arrays, places in the graph, if one needs a gradient, and whether
     # it is simple: Tensors of one dtype, beside them numbers, which no promotion would change.
     arrays, parents, needed, dtype, simple = [], [], False, None, True
@@ -501,14 +507,14 @@ def apply(operation: Op, args: tuple) -> Tensor:
         together = on_one_device(inputs)
         if together is None:
             raise as_pytorch(operation, arrays, error) from None
-        return apply(operation, (*together, *options))
+        return apply(operation, (*together, *args[arity:]))
     # 4. A Tensor, with a node if it needs a gradient, and a base if it is a view.
     result = _new(Tensor)  # Tensor.wrap, without the call
     result.array = out if type(out) is np.ndarray else settled(out)
     result._grad = result.node = result.view_of = None
     result.version = [0]
     if needed and operation.differentiable and is_grad_enabled() and result.array.dtype.kind == "f":
-        _record(operation, inputs, options, arrays, parents, result)
+        _record(operation, inputs, options, held, arrays, parents, result)
         if tape is not None:
             tape.recorded(result.node)
     if operation.view:
@@ -516,18 +522,32 @@ def apply(operation: Op, args: tuple) -> Tensor:
     return result
 
 
-def _record(operation, inputs, options, arrays, parents, result):
+def _record(operation, inputs, options, held, arrays, parents, result):
     """Give the result its node, which keeps what the formulas read, with stamps of Tensors."""
     reads_out, kept, dropped = operation.reads(tuple([p is not None for p in parents]))
-    stamps = [(result.version, 0)] if reads_out else []
+    stamps = [(result.version, 0, result.array)] if reads_out else []
     for i in kept:
         x = inputs[i]
         if isinstance(x, Tensor):
-            stamps.append((x.version, x.version[0]))
+            stamps.append((x.version, x.version[0], arrays[i]))
+    if held is not None:
+        stamps += [(x.version, x.version[0], x.array) for x in _tensors_in(held)]
     for i in dropped:
         arrays[i] = None
     values = (result.array if reads_out else None, *arrays, *options)
     result.node = Node(operation, parents, values, stamps, result.array)
+
+
+def _arrays(x):
+    """What an option holds, a Tensor or a tuple with some inside, with their arrays instead."""
+    return tuple(map(_arrays, x)) if type(x) is tuple else raw(x)
+
+
+def _tensors_in(x):
+    """The Tensors in an option."""
+    if type(x) is tuple:
+        return [t for part in x for t in _tensors_in(part)]
+    return [x] if isinstance(x, Tensor) else []
 
 
 def _remember_base(operation, source, options, result):
@@ -544,7 +564,7 @@ def as_operand(x: Any) -> Any:
         return x.item()
     if isinstance(x, (np.ndarray, list, tuple)):
         try:
-            return Tensor(np.asarray(x))
+            return Tensor(np.array(x))  # a copy: a formula may keep it, and the user change it
         except ValueError:
             raise TypeError(f"expected nested sequences of equal length, got {x}") from None
     return x
@@ -584,7 +604,7 @@ def on_one_device(inputs: tuple) -> list | None:
 
 
 def _as_index(key):
-    """An index NumPy understands: Tensors and lists inside become arrays."""
+    """An index of what NumPy understands and Tensors: lists inside become arrays."""
     if isinstance(key, tuple):
         return tuple(map(_as_index, key))
     if isinstance(key, Tensor):
@@ -594,7 +614,9 @@ def _as_index(key):
             )
         if key.array.dtype.kind == "b":
             refuse("the shape of x[mask] depends on values; use where()")
-        return raw(key)
+        return key
+    if isinstance(key, np.ndarray):
+        return key.copy()  # the backward pass reads it, and the user may change it
     if isinstance(key, list):
         try:
             return np.asarray(key, dtype=None if key else np.int64)

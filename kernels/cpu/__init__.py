@@ -8,16 +8,16 @@ one thread and once for many (threads.py).
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from . import cross_entropy, elementwise, memory, pointwise
+from ...locks import free_at_forks
+from . import cross_entropy, elementwise, memory, pointwise, sums
 
 PARALLEL = 32768  # elements from which waking threads (1-3 µs) is worth it
 
@@ -35,31 +35,29 @@ def kernel(
 
     classes: how many, for a loop that is compiled for one number of them.
     """
-    binding, threads = _with_numba()
-    if parallel:
-        return threads.shared_kernel(loop, rule, dtype, *classes)
-    return binding.kernel(loop, rule, dtype, False, *classes)
+    with _making:
+        binding, threads = _with_numba()
+        if parallel:
+            return threads.shared_kernel(loop, rule, dtype, *classes)
+        return binding.kernel(loop, rule, dtype, False, *classes)
 
 
+@cache
 def kernel_alone(function: Callable) -> Callable:
     """A function that needs no rule and no float type, compiled; see binding.kernel_alone."""
-    return _with_numba()[0].kernel_alone(function)
+    with _making:
+        return _with_numba()[0].kernel_alone(function)
 
 
 def _with_numba() -> tuple[ModuleType, ModuleType]:
     """With the first kernel, not before: `import minigrad` takes a third without Numba."""
-    with _loading:
-        from . import binding, threads
+    from . import binding, threads
+
     return binding, threads
 
 
-_loading = threading.RLock()
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(  # no fork while a thread imports Numba: the child would wait for it
-        before=_loading.acquire,
-        after_in_parent=_loading.release,
-        after_in_child=_loading.release,
-    )
+# Threads that ask for one kernel at once get the same one: each would compile its own for seconds.
+_making = free_at_forks(threading.RLock())
 
 
 # --- arrays as kernels take them ----------------------------------------------------------------
@@ -159,6 +157,81 @@ def count_classes(
     if bad >= 0:
         raise IndexError(bad)
     return count or math.nan  # the mean of nothing: smoothing must not make it infinite
+
+
+# --- sums ---------------------------------------------------------------------------------------
+
+
+def run_sum(
+    x: np.ndarray, axes: tuple[int, ...], keepdims: bool = False, dtype: Any = None,
+    divisor: float = 1.0, center: Any = None,
+) -> np.ndarray:  # fmt: skip
+    """The sum of floats x, of any shape and strides, over `axes` (0 ... ndim - 1) / divisor.
+
+    With center, a number or an array of float64 that has length 1 along `axes`: the sum of
+    (x - center)². Computed in float64, and rounded once, to dtype (x's unless given).
+    """
+    x = np.asarray(x)  # NumPy may have reduced it to a number
+    n, m, shape, one_run = _sizes(x.shape, axes, keepdims)
+    dtype = x.dtype if dtype is None else np.dtype(dtype)
+    if not one_run or not x.flags.c_contiguous:
+        return _run_by_run(x, axes, dtype, divisor, center).reshape(shape)
+    out = np.empty(shape, dtype)
+    _sum_middle(x, n, m, center, 1.0, divisor, out)
+    return out
+
+
+def _sum_middle(x, n, m, center, repeat, divisor, out):
+    run = kernel(sums.axis_sums, None, x.dtype, x.size >= PARALLEL)
+    run(flat(x), n, m, flat(center), repeat, divisor, out.reshape(-1))
+
+
+@lru_cache(4096)
+def _sizes(shape, axes, keepdims):
+    """Of an array and the axes to be summed: n and m if it is seen as (a, n, m), the sum's shape,
+    and whether they are neighbours, so that it can be seen like this."""
+    if len(set(axes)) < len(axes):
+        twice = next(axis for axis in axes if axes.count(axis) > 1)
+        raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
+    kept = tuple([1 if i in axes else k for i, k in enumerate(shape) if keepdims or i not in axes])
+    wide = [i for i, k in enumerate(shape) if k != 1]
+    summed = [place for place, i in enumerate(wide) if i in axes]
+    last = wide[summed[-1]] if summed else -1
+    n = math.prod([k for i, k in enumerate(shape) if i in axes])
+    one_run = not summed or summed[-1] - summed[0] == len(summed) - 1
+    return n, math.prod(shape[last + 1 :]), kept, one_run
+
+
+def _run_by_run(x, axes, dtype, divisor, center):
+    """The sum where axes are not neighbours, or x not in row order; keeps the axes, of length 1."""
+    shape = [1 if i in axes else n for i, n in enumerate(x.shape)]
+    # What is broadcast is looked at once.
+    again = [n > 1 and stride == 0 for n, stride in zip(x.shape, x.strides, strict=True)]
+    repeat = float(math.prod([n for i, n in enumerate(x.shape) if again[i] and i in axes]))
+    once = tuple([slice(0, 1) if repeated else slice(None) for repeated in again])
+    # The axes in the order of memory, in which a transposed array is in row order.
+    order = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
+    x = contiguous(x[once].transpose(order))
+    if isinstance(center, np.ndarray):
+        center = center[once].transpose(order)
+    sizes, summed = list(x.shape), [i in axes for i in order]
+    while True:  # the last run of axes first, which is read in the order of memory
+        end = max((i + 1 for i, n in enumerate(sizes) if summed[i] and n != 1), default=0)
+        begin = end
+        while begin and (summed[begin - 1] or sizes[begin - 1] == 1):
+            begin -= 1
+        n, m = math.prod(sizes[begin:end]), math.prod(sizes[end:])
+        sizes[begin:end] = [1] * (end - begin)
+        last = not any(n != 1 and is_summed for n, is_summed in zip(sizes, summed, strict=True))
+        if isinstance(center, np.ndarray):
+            center = np.broadcast_to(center, sizes)
+        out = np.empty(sizes, dtype if last else np.float64)
+        _sum_middle(x, n, m, center, *((repeat, divisor) if last else (1.0, 1.0)), out)
+        if last:
+            break
+        x, center = out, None
+    out = out.transpose(np.argsort(order)) if order else out
+    return out if list(out.shape) == shape else np.broadcast_to(out, shape).copy()
 
 
 # --- other work ---------------------------------------------------------------------------------

@@ -86,6 +86,7 @@ def kernel(
     return keep_on_disk(njit(parallel=parallel, **OPTIONS)(function))
 
 
+@cache
 def kernel_alone(function: Callable) -> Any:
     """A function that leaves nothing open, and what it calls, from the disk cache where possible.
 

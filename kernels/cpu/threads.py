@@ -12,6 +12,7 @@ import numba
 import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
+from ...locks import free_at_forks
 from . import binding
 
 _team = threading.Lock()  # held by whoever launches; by nobody in a child that was born without
@@ -27,11 +28,11 @@ def shared_kernel(
     once, and OpenMP would give each of them a team of its own.
     """
     start_threads()
-    parallel = binding.kernel(loop, rule, dtype, True, *classes)
+    parallel, serial = (binding.kernel(loop, rule, dtype, p, *classes) for p in (True, False))
 
     def launch(*arguments: Any) -> Any:
         if not _team.acquire(False):
-            return binding.kernel(loop, rule, dtype, False, *classes)(*arguments)
+            return serial(*arguments)
         try:
             return parallel(*arguments)
         finally:
@@ -63,7 +64,6 @@ def _in_forked_child() -> None:
     GNU OpenMP would end the child, or wait for them for ever. A child of a parent that has
     launched nothing starts its own.
     """
-    global_compiler_lock.release()
     try:
         numba.threading_layer()
     except ValueError:
@@ -71,9 +71,6 @@ def _in_forked_child() -> None:
     _team.acquire(False)
 
 
+free_at_forks(global_compiler_lock, innermost=True)  # or a child could never compile again
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(  # no fork while a thread compiles: the child could never compile again
-        before=global_compiler_lock.acquire,
-        after_in_parent=global_compiler_lock.release,
-        after_in_child=_in_forked_child,
-    )
+    os.register_at_fork(after_in_child=_in_forked_child)

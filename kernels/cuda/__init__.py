@@ -257,6 +257,19 @@ def _run_rows(kernel, layout, x, arguments, upstream, value, count):
     return total, values, slopes
 
 
+# --- sums ---------------------------------------------------------------------------------------
+
+
+def run_sum(
+    x: cupy.ndarray, axes: tuple[int, ...], keepdims: bool = False, dtype: Any = None,
+    divisor: float = 1.0, center: Any = None,
+) -> cupy.ndarray:  # fmt: skip
+    """As cpu.run_sum; the sum is CuPy's."""
+    terms = x if center is None else cupy.square(x.astype(np.float64) - center)
+    total = terms.sum(axis=axes, keepdims=keepdims, dtype=np.float64)
+    return (total / divisor).astype(x.dtype if dtype is None else dtype)
+
+
 # --- other loops --------------------------------------------------------------------------------
 
 

@@ -134,7 +134,8 @@ class Function:
     @classmethod
     def _record(cls, ctx, parents, args, outputs):
         arrays, wrap = [o.array for o in outputs], outputs[0].wrap
-        stamps = [(t.version, t.version[0]) for t in ctx._saved if t is not None]
+        versions = [o.version for o in outputs]
+        stamps = [(t.version, t.version[0], t.array) for t in ctx._saved if t is not None]
         call = Node(
             _Call(cls, ctx, outputs), parents, (ctx,), stamps, np.empty(len(arrays), object)
         )
@@ -148,7 +149,7 @@ class Function:
         def restored(i):
             """A saved output, made again when asked for: holding its node would be a cycle."""
             call = alive() if is_grad_enabled() else None
-            return wrap(arrays[i], call and output_node(i, call))
+            return wrap(arrays[i], call and output_node(i, call), versions[i])
 
         place = {id(o): i for i, o in enumerate(outputs)}
         ctx._saved = tuple(

@@ -11,6 +11,7 @@ be differentiated itself (`create_graph`), it runs the same formulas on Tensors.
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ..devices import one
+from ..kernels import backend
+from ..locks import free_at_forks
 from ..quiet import quiet
 from ..tape import active_tape, refuse, run
 from .grad_mode import grad_mode
@@ -35,8 +38,9 @@ _by_birth = attrgetter("birth")
 class Node:
     """One recorded operation, or (op None) a leaf that collects a gradient.
 
-    `values` are `(out, *inputs, *options)` with None for what no formula reads. `stamps` pairs the
-    version counter of each kept Tensor with its count at recording time.
+    `values` are `(out, *inputs, *options)` with None for what no formula reads. `stamps` holds, for
+    each Tensor of which an array is kept, its version counter, its count at recording time, and
+    that array.
     """
 
     __slots__ = (
@@ -79,7 +83,7 @@ class Node:
                 "tensors after they have already been freed). Specify retain_graph=True if you "
                 "need to backward through the graph a second time."
             )
-        for version, count in self.stamps:
+        for version, count, _ in self.stamps:
             if version[0] != count:
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an "
@@ -165,10 +169,20 @@ def walk(roots, retain, lift=None, targets=None):
 
 
 def _lifted(values, node, lift):
-    """The saved values as Tensors in the graph; options stay as they are."""
+    """The saved values as Tensors in the graph, under the counters they were stamped with.
+
+    Of options, which have no place in the graph, only what a Tensor was is one again.
+    """
+    versions = {id(array): version for version, _, array in node.stamps}
     nodes = (node, *node.parents)
-    lifted = [lift(value, n) for value, n in zip(values, nodes, strict=False)]
-    return (*lifted, *values[len(nodes) :])
+
+    def option(x):
+        if type(x) is tuple:
+            return tuple(map(option, x))
+        return lift(x, None, versions[id(x)]) if id(x) in versions else x
+
+    lifted = [lift(x, n, versions.get(id(x))) for x, n in zip(values, nodes, strict=False)]
+    return (*lifted, *map(option, values[len(nodes) :]))
 
 
 def _owns_memory(array):
@@ -191,13 +205,11 @@ def _as_dtype(g, dtype):
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum a gradient over the axes along which its input was broadcast. Here, nowhere else."""
     extra = g.ndim - len(shape)
-    if extra == 1 and g.shape[1:] == shape:  # a bias: half the time of the general case
-        return np.add.reduce(g, 0) if type(g) is np.ndarray else g.sum(0)
-    axes = (
-        *range(extra),
-        *(i + extra for i, n in enumerate(shape) if n == 1 != g.shape[i + extra]),
-    )
-    return g.sum(axis=axes, keepdims=True).reshape(shape)
+    axes = (*range(extra),)
+    if g.shape[extra:] != shape:  # not a bias
+        axes += tuple([i + extra for i, n in enumerate(shape) if n == 1 != g.shape[i + extra]])
+    total = g.sum(axes, True) if hasattr(g, "array") else backend(g).run_sum(g, axes, True)
+    return total.reshape(shape)
 
 
 def _first_gradients(outputs, gradients, create_graph):
@@ -295,16 +307,20 @@ def backward(
 
 def _collect(tensor, g, owned):
     """Add to the gradient of a leaf; gives its array."""
-    grad = tensor._grad
     if g.shape != tensor.array.shape:
         problem = f"got a gradient of shape {g.shape} for a tensor of {tensor.array.shape}"
         raise RuntimeError(f"{problem}: its .data was replaced since the forward pass")
-    if grad is None:
-        tensor._grad = grad = tensor.wrap(g if owned else copied(g))
-    else:
-        grad.array[...] += g
-        grad.version[0] += 1
+    with _collecting:
+        grad = tensor._grad
+        if grad is None:
+            tensor._grad = grad = tensor.wrap(g if owned else copied(g))
+        else:
+            grad.array[...] += g
+            grad.version[0] += 1
     return grad.array
+
+
+_collecting = free_at_forks(threading.Lock())  # threads that share a leaf add up
 
 
 def grad(

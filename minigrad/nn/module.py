@@ -28,6 +28,7 @@ class Parameter(Tensor):
         if not isinstance(data, Tensor):
             raise TypeError(f"data: expected a Tensor, got {type(data).__name__}")
         super().__init__(data.array, requires_grad=requires_grad)
+        self.version = data.version  # they share memory
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()

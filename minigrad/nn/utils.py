@@ -10,8 +10,15 @@ from ..tensor import Tensor
 
 
 def _grads(parameters):
+    """The parameters that have a gradient, and the arrays of these."""
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
-    return [p.grad.array for p in parameters if p.grad is not None]
+    parameters = [p for p in parameters if p.grad is not None]
+    return parameters, [p.grad.array for p in parameters]
+
+
+def _changed(parameters):
+    for p in parameters:
+        p.grad.version[0] += 1
 
 
 def clip_grad_norm_(
@@ -24,11 +31,11 @@ def clip_grad_norm_(
     NaN or infinite and `error_if_nonfinite`.
     """
     return Tensor.wrap(
-        run(_clip, _grads(parameters), float(max_norm), float(norm_type), error_if_nonfinite)
+        run(_clip, *_grads(parameters), float(max_norm), float(norm_type), error_if_nonfinite)
     )
 
 
-def _clip(grads, max_norm, order, error_if_nonfinite):
+def _clip(parameters, grads, max_norm, order, error_if_nonfinite):
     norms = [np.linalg.norm(grad.ravel(), order) for grad in grads] or [np.float32(0)]
     dtype = np.result_type(np.float32, *(grad.dtype for grad in grads))
     total = np.linalg.norm(np.stack(norms).astype(dtype), order)
@@ -39,11 +46,16 @@ def _clip(grads, max_norm, order, error_if_nonfinite):
         scale = np.minimum(scale, 1)  # on the GPU, where a look at it would wait
         for grad in grads:
             grad *= scale
+    _changed(parameters)
     return total
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Clip every gradient in place to [-clip_value, clip_value]; parameters: Tensors, or one."""
-    clip_value = float(clip_value)
-    for grad in _grads(parameters):
-        run(np.clip, grad, -clip_value, clip_value, grad)
+    run(_clamp, *_grads(parameters), float(clip_value))
+
+
+def _clamp(parameters, grads, limit):
+    for grad in grads:
+        np.clip(grad, -limit, limit, grad)
+    _changed(parameters)

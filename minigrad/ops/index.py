@@ -9,10 +9,10 @@ from . import promotion
 from .arguments import at_dim
 from .elementwise import where
 from .op import Array, op
-from .shape import reshape
+from .shape import broadcast_to, reshape
 
 
-@op(lambda g, shape, index: put(g, shape, index), view=True)
+@op(lambda g, shape, index: put(g, shape, index), view=True, holds="index")
 def getitem(input, index):
     """input[index]: ints, slices, None, Ellipsis, boolean masks, integer arrays."""
     out = input[index]
@@ -21,7 +21,7 @@ def getitem(input, index):
     return out
 
 
-@op(lambda g, index: getitem(g, index))
+@op(lambda g, index: getitem(g, index), holds="index")
 def put(input, size, index):
     """Zeros of the given size with `input` added at `index`; repeated positions add up."""
     out = module(input).zeros(size, input.dtype)
@@ -42,6 +42,7 @@ def _repeats(index):
     lambda g, index: assign(g, 0.0, index),
     lambda g, index: getitem(g, index),
     promote=promotion.stored,
+    holds="index",
 )
 def assign(input, value, index):
     """A copy of `input` in which input[index] is `value`."""
@@ -75,6 +76,8 @@ def on_gpu(key) -> Array:
     """An index whose arrays are on the GPU, where the tensor is that it goes with."""
     if isinstance(key, tuple):
         return tuple(map(on_gpu, key))
+    if hasattr(key, "__record__"):
+        return key.to(CUDA)
     return move(key, CUDA) if isinstance(key, np.ndarray) else key
 
 
@@ -83,38 +86,36 @@ def index_select(input, dim, index) -> Array:
     dim = at_dim(dim, input.ndim)
     if index.ndim > 1:
         raise IndexError(f"index_select(): Index is supposed to be a vector, got {index.ndim}D")
-    index = run(_checked, raw(index), input.shape[dim], dim)
+    run(_checked, raw(index), input.shape[dim], dim)
     return getitem(input, (slice(None),) * dim + (index,))
 
 
 def _checked(index, size, dim):
-    """The index, an array, all of it in [0, size)."""
+    """RuntimeError unless all of the index, an array, is in [0, size)."""
     if index.dtype.kind not in "iu":
         raise RuntimeError(f"index: expected integers, got {index.dtype}")
     outside = (index < 0) | (index >= size)
     if outside.any():
         first = index[outside][0]
         raise RuntimeError(f"index {first} is out of bounds for dimension {dim} with size {size}")
-    return index
 
 
 def take_along_dim(input, indices, dim=None) -> Array:
     """Elements picked along `dim` by `indices`, broadcast against `input` elsewhere."""
-    indices = raw(indices)
     if indices.dtype.kind not in "iu":
         raise RuntimeError(f"indices: expected integers, got {indices.dtype}")
     if dim is None:
-        return getitem(reshape(input, (-1,)), run(np.ravel, indices))
+        return getitem(reshape(input, (-1,)), reshape(indices, (-1,)))
     dim = at_dim(dim, input.ndim)
     shape = np.broadcast_shapes(
         *((*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, indices))
     )
-    grid = list(module(indices).ogrid[tuple(map(slice, shape))])
+    grid = list(module(raw(indices)).ogrid[tuple(map(slice, shape))])
     for axis, n in enumerate(input.shape):
         if axis != dim and n == 1:
             grid[axis] = np.zeros_like(grid[axis])
     whole = (*shape[:dim], indices.shape[dim], *shape[dim + 1 :])
-    grid[dim] = run(np.broadcast_to, indices, whole)
+    grid[dim] = broadcast_to(indices, whole)
     return getitem(input, tuple(grid))
 
 
@@ -131,9 +132,9 @@ def gather(input, dim, index) -> Array:
         raise RuntimeError(
             f"index: may not be larger than input but along dimension {dim}: {shapes}"
         )
-    index = raw(index)
-    grid = list(module(index).ogrid[tuple(map(slice, index.shape))])
-    grid[dim] = run(_checked, index, input.shape[dim], dim)
+    run(_checked, raw(index), input.shape[dim], dim)
+    grid = list(module(raw(index)).ogrid[tuple(map(slice, index.shape))])
+    grid[dim] = index
     return getitem(input, tuple(grid))
 
 

@@ -28,9 +28,10 @@ class Op:
 
     promote: the rule of promotion.py for the inputs' dtypes; None: the inputs are Tensors, no
     numbers, whose dtypes do not matter. view: the result may share memory with the first input.
+    holds: the option that may be a Tensor, or a tuple with some inside; forward gets their arrays.
     """
 
-    def __init__(self, forward: Callable, formulas: tuple, *, promote=None, view=False):
+    def __init__(self, forward: Callable, formulas: tuple, *, promote=None, view=False, holds=None):
         parameters = inspect.signature(forward).parameters
         names = list(parameters)
         self.name, self.__doc__ = forward.__name__.strip("_"), forward.__doc__
@@ -41,6 +42,7 @@ class Op:
         self.compute = lambda *args: settled(forward(*args))
         self.compute.__name__ = self.name
         self.promote, self.view = promote, view
+        self.holds = None if holds is None else names.index(holds) - self.arity
         self.takes_numbers = promote not in (None, promotion.one_dtype)
         self.optional = {name for name in self.inputs if parameters[name].default is None}
         self.differentiable = any(formulas)
@@ -79,9 +81,11 @@ class Op:
         return TypeError(f"{self.name}(): argument {name!r} must be Tensor, not {kind}")
 
 
-def op(*formulas, promote: promotion.Rule | None = None, view=False) -> Callable[[Callable], Op]:
+def op(
+    *formulas, promote: promotion.Rule | None = None, view=False, holds: str | None = None
+) -> Callable[[Callable], Op]:
     """Decorate a forward function with its formulas, one per input, in order."""
-    return lambda forward: Op(forward, formulas, promote=promote, view=view)
+    return lambda forward: Op(forward, formulas, promote=promote, view=view, holds=holds)
 
 
 # Two functions are written out once per operation. Closures take 0.08 and 0.2 to 0.35 µs more for

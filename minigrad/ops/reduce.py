@@ -6,6 +6,7 @@ from collections import namedtuple
 import numpy as np
 
 from ..devices import module
+from ..kernels import backend
 from . import elementwise as ew
 from . import promotion
 from .arguments import at_dim
@@ -46,6 +47,23 @@ def _wide(input, dtype):
     return np.int64 if dtype is None and input.dtype.kind in "biu" else dtype
 
 
+def _in_float64(input, dtype, accumulate):
+    """accumulate(dtype), of floats in float64, and rounded once."""
+    dtype = np.dtype(_wide(input, dtype) or input.dtype)
+    out = accumulate(np.float64 if dtype.kind == "f" else dtype)
+    return out.astype(dtype, copy=False)
+
+
+def _total(input, dim, keepdim=False, dtype=None, divisor=1.0, center=None):
+    """The sum / divisor, or that of (input - center)²; of floats and to floats in float64, and
+    rounded once."""
+    axes, dtype = _axes(dim, input.ndim), _wide(input, dtype)
+    if (input.dtype if dtype is None else np.dtype(dtype)).kind != "f":
+        return input.sum(axis=axes, keepdims=keepdim, dtype=dtype)
+    input = input if input.dtype.kind == "f" else input.astype(np.float64)
+    return backend(input).run_sum(input, axes, keepdim, dtype, divisor, center)
+
+
 def _spread(g, shape, dim):
     """Hand a reduction's gradient to every element it was made of."""
     return broadcast_to(_kept(g, shape, dim), shape)
@@ -54,7 +72,7 @@ def _spread(g, shape, dim):
 @op(_spread)
 def sum(input, dim=None, keepdim=False, dtype=None):
     """The sum; integers and bools are summed as int64."""
-    return input.sum(axis=_axes(dim, input.ndim), keepdims=keepdim, dtype=_wide(input, dtype))
+    return _total(input, dim, keepdim, dtype)
 
 
 @op(lambda g, shape, dim: _spread(g, shape, dim) / _count(shape, dim))
@@ -62,8 +80,7 @@ def mean(input, dim=None, keepdim=False, dtype=None):
     """The arithmetic mean of floats; NaN of nothing."""
     if (input.dtype if dtype is None else np.dtype(dtype)).kind != "f":
         raise RuntimeError(f"mean(): expected a floating point dtype, got {dtype or input.dtype}")
-    total = input.sum(axis=_axes(dim, input.ndim), keepdims=keepdim, dtype=dtype)
-    return total / total.dtype.type(_count(input.shape, dim))
+    return _total(input, dim, keepdim, dtype, float(_count(input.shape, dim)))
 
 
 def _others(input, dim):
@@ -89,7 +106,10 @@ def _prod_gradient(g, shape, out, input, dim, keepdim):
 @op(_prod_gradient)
 def prod(input, dim=None, keepdim=False, dtype=None):
     """The product; integers and bools are multiplied as int64."""
-    return input.prod(axis=_axes(dim, input.ndim), keepdims=keepdim, dtype=_wide(input, dtype))
+    axes = _axes(dim, input.ndim)
+    return _in_float64(
+        input, dtype, lambda wide: input.prod(axis=axes, keepdims=keepdim, dtype=wide)
+    )
 
 
 def _share(g, shape, out, input, dim, keepdim):
@@ -166,20 +186,24 @@ def _by_deviation(g, shape, out, input, dim, correction):
     return _by_variance(_quotient(g, out) / 2, shape, input, dim, correction)
 
 
-@op(_by_variance)
-def _var(input, dim, correction, keepdim):
-    """NumPy's var, but NaN or inf without a warning where too few elements are left."""
+def _variance(input, dim, correction, keepdim, dtype):
+    """In two passes; NaN or inf where too few elements are left."""
     if input.dtype.kind != "f":
         raise RuntimeError(f"std and var only support floating point dtypes, got {input.dtype}")
-    axes, real = _axes(dim, input.ndim), input.dtype.type
-    center = input.sum(axis=axes, keepdims=True) / real(_count(input.shape, dim))
-    left = real(np.maximum(_freedom(input.shape, dim, correction), 0))
-    return np.square(input - center).sum(axis=axes, keepdims=keepdim) / left
+    center = _total(input, dim, True, np.float64, float(_count(input.shape, dim)))
+    left = np.maximum(_freedom(input.shape, dim, correction), 0.0)
+    return _total(input, dim, keepdim, dtype, float(left), center)
+
+
+@op(_by_variance)
+def _var(input, dim, correction, keepdim):
+    return _variance(input, dim, correction, keepdim, input.dtype)
 
 
 @op(_by_deviation)
 def _std(input, dim, correction, keepdim):
-    return np.sqrt(_var.forward(input, dim, correction, keepdim))
+    spread = _variance(input, dim, correction, keepdim, np.float64)
+    return np.sqrt(spread).astype(input.dtype, copy=False)
 
 
 def _degrees(dim, unbiased, correction):
@@ -229,35 +253,37 @@ def logsumexp(input, dim, keepdim=False):
     axes = _axes(dim, input.ndim)
     high = _highest(input, axes)
     shift = np.where(np.isfinite(high), high, input.dtype.type(0))
-    out = np.log(np.exp(input - shift).sum(axis=axes, keepdims=True)) + shift
+    total = _total(np.exp(input - shift), dim, True, np.float64)
+    out = (np.log(total) + shift).astype(input.dtype, copy=False)
     return out if keepdim else out.squeeze(axes)
 
 
 def _below_zero(input, dim, dtype):
-    """`input`, in the given dtype if any, less its largest value along `dim`; and the axes."""
-    input, axes = input if dtype is None else input.astype(dtype), _axes(dim, input.ndim)
-    return input - _highest(input, axes), axes
+    """`input`, in the given dtype if any, less its largest value along `dim`."""
+    input = input if dtype is None else input.astype(dtype)
+    return input - _highest(input, _axes(dim, input.ndim))
 
 
 @op(lambda g, out, dim: out * (g - sum(g * out, dim, True)), promote=promotion.floating)
 def softmax(input, dim, dtype=None):
     """exp(input) / sum(exp(input)) along `dim`."""
-    shifted, axes = _below_zero(input, dim, dtype)
-    e = np.exp(shifted)
-    return e / e.sum(axis=axes, keepdims=True)
+    e = np.exp(_below_zero(input, dim, dtype))
+    return e / _total(e, dim, True)
 
 
 @op(lambda g, out, dim: g - ew.exp(out) * sum(g, dim, True), promote=promotion.floating)
 def log_softmax(input, dim, dtype=None):
     """log(softmax(input)) along `dim`, without overflow or cancellation."""
-    shifted, axes = _below_zero(input, dim, dtype)
-    return shifted - np.log(np.exp(shifted).sum(axis=axes, keepdims=True))
+    shifted = _below_zero(input, dim, dtype)
+    log_total = np.log(_total(np.exp(shifted), dim, True, np.float64))
+    return shifted - log_total.astype(shifted.dtype, copy=False)
 
 
 @op(lambda g, dim: flip(cumsum(flip(g, (dim,)), dim), (dim,)))
 def cumsum(input, dim, dtype=None):
     """The running sum along `dim`; integers and bools are summed as int64."""
-    out = input.cumsum(axis=_axis(dim, input.ndim), dtype=_wide(input, dtype))
+    axis = _axis(dim, input.ndim)
+    out = _in_float64(input, dtype, lambda wide: input.cumsum(axis=axis, dtype=wide))
     return out.reshape(input.shape)
 
 
@@ -279,13 +305,14 @@ def _by_powers(g, shape, out, input, p, dim):
 
 @op(_by_powers)
 def _norm(input, p, dim, keepdim):
-    size = np.absolute(input)
-    return (size**p).sum(axis=_axes(dim, input.ndim), keepdims=keepdim) ** (1 / p)
+    total = _total(np.absolute(input) ** p, dim, keepdim, np.float64)
+    return (total ** (1 / p)).astype(input.dtype, copy=False)
 
 
 @op(lambda g, shape, out, input, dim: input * _spread(_quotient(g, out), shape, dim))
 def _norm2(input, dim, keepdim):
-    return np.sqrt(np.square(input).sum(axis=_axes(dim, input.ndim), keepdims=keepdim))
+    squares = _total(input, dim, keepdim, np.float64, center=0.0)
+    return np.sqrt(squares).astype(input.dtype, copy=False)
 
 
 def norm(input, p="fro", dim=None, keepdim=False) -> Array:

@@ -105,10 +105,10 @@ def _repeat(input, repeats):
 
 
 def _fold(g, shape, repeats):
-    """Sum the copies: split each axis into (copies, size) and add over the copies."""
+    """Split each axis into (copies, size), and put the copies first: the walk adds them up."""
     padded = (1,) * (len(repeats) - len(shape)) + tuple(shape)
     pairs = tuple(n for pair in zip(repeats, padded, strict=True) for n in pair)
-    return reshape(reshape(g, pairs).sum(axis=tuple(range(0, len(pairs), 2))), shape)
+    return _permute(reshape(g, pairs), (*range(0, len(pairs), 2), *range(1, len(pairs), 2)))
 
 
 def repeat(input, *repeats) -> Array:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias, overload
+from copy import deepcopy
+from typing import Any, ClassVar, TypeAlias, overload
+
+import numpy as np
 
 from ..autograd import enable_grad
+from ..creation import adopted
 from ..devices import module
 from ..kernels import backend
 from ..tape import refuse, repeated
 from ..tensor import Tensor
 
 Params: TypeAlias = Iterable[Tensor | dict[str, Any] | tuple[str, Tensor]]
+
+
+# Options that came later: a state dict or a pickle may lack them, and means this.
+_LATER = {
+    "amsgrad": False, "maximize": False, "foreach": None, "capturable": False,
+    "differentiable": False, "fused": None, "decoupled_weight_decay": False,
+}  # fmt: skip
 
 
 def check(name: str, value: Any, expected: str, below: float | None = None) -> None:
@@ -26,29 +38,44 @@ def check(name: str, value: Any, expected: str, below: float | None = None) -> N
         raise ValueError(f"Invalid {name} value: {value}; expected {expected}")
 
 
+def number(option: Any) -> Any:
+    """A hyperparameter, which may be a tensor of one element, as Python's number."""
+    return option.item() if isinstance(option, Tensor) else option
+
+
 class Optimizer:
     """Steps parameters along their gradients, one fused kernel pass each.
 
-    A subclass names its scalar `rule` and its `states`, and gives the numbers of a step.
+    A subclass names its scalar `rule` and the states of that, and gives the numbers of a step.
+    `foreach` and `fused`, by which PyTorch chooses among its kernels, are taken and change nothing.
     """
 
     rule: Any  # see kernels/optimizers.py
-    states: tuple[str, ...]
+    states: tuple[str, ...] = ()  # those that are always there, in the rule's order, and then
+    optional: ClassVar[dict[str, str]] = {}  # those that an option asks for, by its name
+    counts = True  # whether a state begins with "step", how many there were: a 0-d tensor
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
-        if isinstance(params, Tensor):
+        if isinstance(params, Tensor) or not isinstance(params, Iterable):
+            kind = "Tensor" if isinstance(params, Tensor) else type(params).__name__
+            hint = "; pass its .parameters()" if hasattr(params, "parameters") else ""
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
-                "but got Tensor"
+                f"but got {kind}{hint}"
             )
         self.defaults = defaults
-        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
-        # parameter -> its array, its state and which ones are used, the kernel bound to these
+        # parameter -> its array, the names of its states in use, the state, the arrays of that by
+        # name, the count of steps among them, and the kernel bound to these
         self._bound: dict[Tensor, tuple] = {}
+        _check_ways(defaults)
         groups: list[Any] = [g[1] if isinstance(g, tuple) else g for g in params]
         if not groups:
-            raise ValueError("optimizer got an empty parameter list")
+            raise ValueError(
+                "optimizer got an empty parameter list; a module registers layers and Parameters "
+                "that are its attributes, or in an nn.ModuleList, not those in a plain list or dict"
+            )
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         for group in groups:
@@ -60,24 +87,30 @@ class Optimizer:
             kind = type(param_group).__name__
             raise TypeError(f"param_group: expected a dict, got {kind}")
         params = param_group["params"]
+        if isinstance(params, set):
+            raise TypeError("params: expected a list, got a set, whose order changes between runs")
         params = [params] if isinstance(params, Tensor) else list(params)
+        params = [p[1] if isinstance(p, tuple) else p for p in params]
         known = {id(p) for group in self.param_groups for p in group["params"]}
         for p in params:
             if not isinstance(p, Tensor):
+                hint = "; pass its .parameters()" if hasattr(p, "parameters") else ""
                 raise TypeError(
-                    f"optimizer can only optimize Tensors, but one of them is {type(p)}"
+                    f"optimizer can only optimize Tensors, but one of them is {type(p)}{hint}"
                 )
             if not p.is_leaf:
                 raise ValueError("can't optimize a non-leaf Tensor")
             if id(p) in known:
                 raise ValueError("some parameters appear in more than one parameter group")
+        group = {**self.defaults, **param_group, "params": params}
+        _check_ways(group)
         if len(set(params)) < len(params):
             warnings.warn(
                 "optimizer contains a parameter group with duplicate parameters; in future, this "
                 "will cause an error",
                 stacklevel=3,
             )
-        self.param_groups.append({**self.defaults, **param_group, "params": params})
+        self.param_groups.append(group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients (or, with set_to_none=False, fill them with 0)."""
@@ -88,12 +121,9 @@ class Optimizer:
                 elif p.grad is not None:
                     p.grad.detach_().zero_()
 
-    def needs(self, group: dict[str, Any]) -> tuple[bool, ...]:
-        """Which of `states` this group's options use."""
-        return (True,) * len(self.states)
-
     def numbers(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
-        """What the rule wants to know of step t = 1, 2, ..."""
+        """What the rule wants to know of step t = 1, 2, ...; if no steps are counted, t is 1 in the
+        step that begins the state, else 2."""
         raise NotImplementedError
 
     @overload
@@ -112,60 +142,115 @@ class Optimizer:
 
     @repeated
     def _step(self):
+        bounds, states = self._bound, self.state
         for group in self.param_groups:
-            numbers, needs = {}, self.needs(group)
+            _check_ways(group)
+            numbers, names, maximize = {}, self._used(group), group.get("maximize")
             for p in group["params"]:
-                if p._grad is None:
+                grad = p._grad
+                if grad is None:
                     continue
-                array, state, used, update = self._bound.get(p) or self._bind(p, needs)
-                if array is not p.array or state is not self.state.get(p) or used != needs:
-                    array, state, used, update = self._bind(p, needs)
-                if p._grad.array.shape != array.shape:  # .data was replaced; no kernel would notice
-                    shapes = f"{tuple(p.shape)}, but its gradient {tuple(p._grad.shape)}"
-                    raise RuntimeError(f"params: one has shape {shapes}; call zero_grad() first")
-                t = state["step"] + 1
+                bound, begins = bounds.get(p), False
+                if (
+                    bound is None
+                    or bound[0] is not p.array
+                    or bound[1] != names
+                    or bound[2] is not (state := states.get(p))
+                    or not _same(state, bound[3])
+                ):
+                    bound, begins = self._bind(p, names)
+                array, _, _, _, count, update = bound
+                g = grad.array
+                if g.shape != array.shape or g.dtype != array.dtype:  # .data was replaced
+                    raise RuntimeError(
+                        f"params: one is {p.dtype} of shape {tuple(p.shape)}, but its gradient "
+                        f"{g.dtype} of shape {g.shape}; call zero_grad() first"
+                    )
+                if count is None:
+                    t = 1 if begins else 2
+                else:
+                    t = count.item() + 1
+                    count.fill(t)
                 if t not in numbers:
-                    numbers[t] = tuple(map(float, self.numbers(group, t)))
-                state["step"] = t
-                update(p._grad.array, numbers[t])
+                    numbers[t] = self._numbers(group, t)
+                update(-g if maximize else g, numbers[t])
                 p.version[0] += 1
 
-    def _bind(self, p, needs):
-        """Make the states the parameter lacks, and bind the kernel to its memory."""
+    def _used(self, group):
+        """The names of the states that the group's options use."""
+        names = self.states
+        for name, option in self.optional.items():
+            if group[option]:
+                names += (name,)
+        return names
+
+    def _numbers(self, group, t):
+        try:
+            return tuple(map(float, self.numbers(group, t)))
+        except (TypeError, ValueError, ArithmeticError) as error:
+            options = {name: group[name] for name in group if name != "params"}
+            problem = f"param_groups: no step can be made with {options}: {error}"
+            raise type(error)(problem) from None
+
+    def _bind(self, p, names):
+        """A kernel bound to the parameter and its states, and whether one of these is new.
+
+        States that are missing begin as zeros; those that are not of the parameter's device and
+        dtype any more, for the model has moved, follow it.
+        """
         if p.dtype.kind != "f":
             raise RuntimeError(f"params: expected floating point tensors, got one of {p.dtype}")
-        state, states = self.state.setdefault(p, {"step": 0}), []
-        for name, used in zip(self.states, needs, strict=True):
-            if used and name not in state:
-                state[name] = Tensor.wrap(module(p.array).zeros(p.array.shape, p.array.dtype))
-            if used and state[name].device != p.device:  # the model has moved
-                state[name] = state[name].to(p.device)
-            if used and state[name].array.shape != p.array.shape:
-                shapes = f"{tuple(p.shape)} as the parameter has, got {tuple(state[name].shape)}"
-                raise RuntimeError(f"{name}: expected a state of shape {shapes}")
-            states.append(state[name].array if used else None)
-        update = backend(p.array).bind_update(
-            self.rule, p.array, states + [None] * (3 - len(states))
-        )
-        self._bound[p] = p.array, state, needs, update
-        return self._bound[p]
+        if (0 in p.array.strides and p.numel() > 1) or not _writeable(p.array):
+            raise RuntimeError(
+                "params: one cannot be changed: its memory is read-only, or one element of it "
+                "stands for several (expand); make it of a clone()"
+            )
+        state, begins = self.state.setdefault(p, {}), False
+        if self.counts:
+            count = state.get("step", 0)
+            if not isinstance(count, Tensor) or count.is_cuda:
+                state["step"] = _count(count, "step")
+        for name in names:
+            kept = state.get(name)
+            if begins := kept is None:
+                zeros = module(p.array).zeros(p.array.shape, p.array.dtype)
+                state[name] = kept = Tensor.wrap(zeros)
+            _check_state(name, kept, p, RuntimeError)
+            if kept.dtype != p.dtype or kept.device != p.device:
+                kept.data = kept.data.to(p)
+            if not kept.is_contiguous() or not _writeable(kept.array):
+                kept.data = kept.data.clone().contiguous()
+        known = *self.states, *self.optional
+        rows = [state[name].array if name in names else None for name in known]
+        update = backend(p.array).bind_update(self.rule, p.array, rows + [None] * (3 - len(rows)))
+        count = state["step"].array if self.counts else None
+        arrays = [(name, state[name].array) for name in ("step", *names) if name in state]
+        self._bound[p] = p.array, names, state, arrays, count, update
+        return self._bound[p], begins
 
     def state_dict(self) -> dict[str, Any]:
-        """States and options, with parameters numbered in order."""
-        order = [p for group in self.param_groups for p in group["params"]]
-        number = {id(p): i for i, p in enumerate(order)}
-        groups = [
-            {**group, "params": [number[id(p)] for p in group["params"]]}
-            for group in self.param_groups
-        ]
+        """States and options, with parameters numbered in order.
+
+        The tensors are those of the optimizer, and change with its next step, all of them:
+        copy.deepcopy() what is to stay.
+        """
+        number: dict[int, int] = {}
+        groups = []
+        start = 0
+        for group in self.param_groups:
+            for i, p in enumerate(group["params"], start):
+                number.setdefault(id(p), i)
+            start += len(group["params"])
+            groups.append({**group, "params": [number[id(p)] for p in group["params"]]})
         state = {number[id(p)]: dict(s) for p, s in self.state.items()}
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the states and options of an optimizer with groups of the same sizes.
+        """Take over a copy of the states and options of an optimizer with groups of the same sizes.
 
-        Raises ValueError, and takes over nothing, if sizes, shapes or dtypes differ, a state or an
-        option is missing, or what is given is no state dict.
+        PyTorch's is one of those, its tensors included. Raises ValueError, and takes over nothing,
+        if sizes, shapes or dtypes differ, a state or an option is missing, or what is given is no
+        state dict.
         """
         try:
             groups = [(dict(g), list(g["params"])) for g in state_dict["param_groups"]]
@@ -179,43 +264,55 @@ class Optimizer:
                 "loaded state dict contains a parameter group that doesn't match the size of "
                 f"optimizer's group: got sizes {sizes}"
             )
-        order: dict[int, tuple] = {}
+        order: dict[int, Tensor] = {}
+        found: dict[Tensor, dict[str, Any]] = defaultdict(dict)
+        taken = []
         for n, (ours, (theirs, params)) in enumerate(zip(self.param_groups, groups, strict=True)):
+            group = {k: _copied(v) for k, v in theirs.items() if k != "params"}
+            group["params"] = ours["params"]
+            self._complete(group)
             for option in self.defaults:
-                if option not in theirs:
+                if option not in group:
                     raise ValueError(f"loaded state dict lacks param_groups.{n}.{option}")
-            needs = self.needs(theirs)
-            order |= {i: (p, needs) for i, p in zip(params, ours["params"], strict=True)}
-        found = {}
+            _check_ways(group)
+            order |= dict(zip(params, ours["params"], strict=True))
+            taken.append(group)
         for i, state in states.items():
             if i not in order:
                 raise ValueError(f"loaded state dict has state.{i}, but no such parameter")
-            p, needs = order[i]
-            found[p] = self._fitting(f"state.{i}", state, p, needs)
-        for ours, (theirs, _) in zip(self.param_groups, groups, strict=True):
-            ours.update({k: v for k, v in theirs.items() if k != "params"})
-        self.state = found
+            found[order[i]] = self._fitting(f"state.{i}", state, order[i])
+        self.state, self.param_groups = found, taken
 
-    def _fitting(self, key, state, p, needs):
+    def _complete(self, group):
+        """Give a group that was stored before some options came what it means without them."""
+        for name, value in _LATER.items():
+            if name in self.defaults:
+                group.setdefault(name, value)
+
+    def _fitting(self, key, state, p):
         """A copy of the loaded state of parameter p, after making sure that it fits."""
-        used = [name for name, need in zip(self.states, needs, strict=True) if need]
-        for name in ("step", *used):
-            value = state.get(name)
-            if value is None:
+        copy, known = {}, {*self.states, *self.optional}
+        for name, value in state.items():
+            value = value if (taken := adopted(value)) is None else taken
+            if name == "step" and self.counts:
+                copy[name] = _count(value, f"{key}.step")
+            elif name in known and value is not None:  # None: PyTorch's, of one to begin
+                _check_state(f"{key}.{name}", value, p, ValueError)
+                copy[name] = value.detach().to(p).clone().contiguous()
+            elif name not in known:
+                copy[name] = _copied(value)
+        for name in ("step", *self.states) if self.counts and copy else ():
+            if name not in copy:
                 raise ValueError(f"loaded state dict lacks {key}.{name}")
-            if name == "step":
-                continue
-            fits = isinstance(value, Tensor) and value.shape == p.shape
-            if not fits or not value.is_floating_point():
-                got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else value
-                raise ValueError(
-                    f"loaded state dict: expected floats of shape {tuple(p.shape)}, as the "
-                    f"parameter's, for {key}.{name}, got {got}"
-                )
-        return {
-            name: value.to(p).contiguous().clone() if isinstance(value, Tensor) else value
-            for name, value in state.items()
-        }
+        return copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_bound"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _bound={})
+        for group in self.param_groups:
+            self._complete(group)
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -223,3 +320,53 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _same(state, arrays):
+    """Whether a state is still made of these (name, array) pairs."""
+    try:
+        for name, array in arrays:  # by all() it takes three times as long
+            if state[name].array is not array:
+                return False
+    except (KeyError, AttributeError):  # gone, or no tensor
+        return False
+    return True
+
+
+def _check_ways(group):
+    """Refuse the ways of stepping that PyTorch has, and that would do here what they do not say."""
+    if group.get("fused") and group.get("foreach"):
+        raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+    if group.get("differentiable"):
+        why = "a step is not part of the graph here; write it with operations on Tensors"
+        raise RuntimeError(f"differentiable: expected False, for {why}")
+    if group.get("capturable"):
+        why = "a step reads its numbers on the host, which a CUDA graph would not repeat"
+        raise RuntimeError(f"capturable: expected False, for {why}")
+
+
+def _check_state(name, value, p, error):
+    if not isinstance(value, Tensor) or value.shape != p.shape or not value.is_floating_point():
+        got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+        shape = tuple(p.shape)
+        raise error(f"expected floats of shape {shape}, as the parameter's, for {name}, got {got}")
+
+
+def _copied(value):
+    taken = adopted(value)  # PyTorch's tensors as well
+    return deepcopy(value) if taken is None else taken.detach().clone()
+
+
+def _count(value, name):
+    """A count of steps as a state keeps it: on the CPU, where a step reads it."""
+    try:
+        count = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected a number of steps, got {value!r}") from None
+    if not (count >= 0 and count == int(count)):
+        raise ValueError(f"{name}: expected a number of steps, got {count}")
+    return Tensor.wrap(np.array(count, np.float32))
+
+
+def _writeable(array):
+    return getattr(array.flags, "writeable", True)  # CuPy's always is

@@ -3,17 +3,19 @@
 from typing import Any
 
 from ..kernels import optimizers
-from .optimizer import Optimizer, Params, check
+from .optimizer import Optimizer, Params, check, number
 
 
 class SGD(Optimizer):
     """p -= lr * d, d the gradient, smoothed by momentum where asked for."""
 
-    rule, states = staticmethod(optimizers.sgd), ("momentum_buffer",)
+    rule, optional = staticmethod(optimizers.sgd), {"momentum_buffer": "momentum"}
+    counts = False
 
     def __init__(
         self, params: Params, lr: float = 1e-3, momentum: float = 0, dampening: float = 0,
-        weight_decay: float = 0, nesterov: bool = False,
+        weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False,
+        foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
         check("learning rate", lr, "lr >= 0")
         check("momentum", momentum, "momentum >= 0")
@@ -22,13 +24,12 @@ class SGD(Optimizer):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         super().__init__(params, {
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
-            "nesterov": nesterov,
+            "nesterov": nesterov, "maximize": maximize, "foreach": foreach,
+            "differentiable": differentiable, "fused": fused,
         })  # fmt: skip
 
-    def needs(self, group: dict[str, Any]) -> tuple[bool, ...]:
-        return (group["momentum"] != 0,)
-
     def numbers(self, group: dict[str, Any], t: int) -> optimizers.SGDNumbers:
-        lr, decay, momentum = group["lr"], group["weight_decay"], group["momentum"]
+        lr, decay, momentum = number(group["lr"]), number(group["weight_decay"]), group["momentum"]
         gain = 1 - group["dampening"] if t > 1 and momentum else 1
-        return optimizers.SGDNumbers(lr, decay, momentum, gain, group["nesterov"])
+        nesterov = group["nesterov"] and momentum != 0  # or infinity times no momentum made NaN
+        return optimizers.SGDNumbers(lr, decay, momentum, gain, nesterov)

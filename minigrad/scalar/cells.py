@@ -7,6 +7,8 @@ import weakref
 
 import numpy as np
 
+from ..locks import free_at_forks
+
 
 class Cells:
     """Two numbers for each such leaf, data and gradient, in two arrays.
@@ -23,20 +25,18 @@ class Cells:
     def __init__(self) -> None:
         self._free: list[int] = []
         self._hold(np.zeros((2, 0)))
-        self.lock = threading.Lock()
+        self.lock = free_at_forks(threading.Lock())
 
     def _hold(self, both: np.ndarray) -> None:
         self.both, self.data, self.grad = both, memoryview(both[0]), memoryview(both[1])
 
-    def take(self, owner: object, data: float, grad: float) -> int:
-        """The number of a cell with this in it, free again when its owner has gone."""
-        with self.lock:
-            if not self._free:
-                n = self.both.shape[1]
-                self._free += range(n, 2 * n + 1024)
-                self._hold(np.hstack([self.both, np.zeros((2, n + 1024))]))
-            cell = self._free.pop()
-            self.data[cell], self.grad[cell] = data, grad
+    def take(self, owner: object) -> int:
+        """The number of a cell, free again when its owner has gone; for who has the lock."""
+        if not self._free:
+            n = self.both.shape[1]
+            self._free += range(n, 2 * n + 1024)
+            self._hold(np.hstack([self.both, np.zeros((2, n + 1024))]))
+        cell = self._free.pop()
         weakref.finalize(owner, self._free.append, cell).atexit = False
         return cell
 

@@ -28,6 +28,7 @@ import numpy as np
 
 from ..generated import define
 from ..kernels import cpu
+from ..locks import free_at_forks
 from .operations import OPERATIONS
 
 SIZE = 16384  # slots of a page: 35 bytes each
@@ -97,7 +98,7 @@ class Page:
 
 
 current = Page(0)  # the one that is written on
-turning = threading.Lock()
+turning = free_at_forks(threading.Lock())
 
 
 def turn(full: Page) -> None:

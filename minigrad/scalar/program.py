@@ -222,7 +222,7 @@ def compile(function: Callable[..., Any]) -> Callable[..., Any]:
         flat: list[Any] = []
         shape = _shape(args, flat)
         if shape not in nested:
-            nested[shape] = _written_down(function, shape)
+            nested.setdefault(shape, _written_down(function, shape))
         program = nested[shape]
         sizes = {x.size for x in flat if isinstance(x, np.ndarray)}
         if len(sizes) > 1:

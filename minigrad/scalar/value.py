@@ -7,7 +7,6 @@ from the newest to the oldest in one compiled loop, made from the table of opera
 from __future__ import annotations
 
 import operator
-import os
 import weakref
 from array import array
 from collections.abc import Callable, Container, Sequence
@@ -25,11 +24,6 @@ from .pages import CODES, Page, kernel, write_sums
 NUMBERS = (int, float, np.integer, np.floating, np.bool_)
 F = TypeVar("F", bound=Callable[..., Any])
 new = object.__new__
-if hasattr(os, "register_at_fork"):  # no fork while a thread holds one: the child would wait for it
-    for lock in (pages.turning, CELLS.lock):
-        os.register_at_fork(
-            before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
-        )
 
 
 # --- methods of Value, made from the table --------------------------------------------------------
@@ -158,14 +152,15 @@ class Value:
 
     @data.setter
     def data(self, data: float) -> None:
-        self._data = _checked("data", data)
+        number = _checked("data", data)
+        self._data = number
         if self._page is None:
             self._slot = -1
-            if self._cell >= 0:
+            if self._cell >= 0:  # asked last: a cell that comes after this has the new number
                 with CELLS.lock:
-                    CELLS.data[self._cell] = self._data
+                    self._data = CELLS.data[self._cell] = number
         else:
-            self._page.data[self._home - self._page.base] = self._data
+            self._page.data[self._home - self._page.base] = number
             self._slot = self._home
 
     @property
@@ -186,8 +181,13 @@ class Value:
 
     def cell(self) -> int:
         """The number of a leaf's cell, where its data and grad are from now on."""
-        if self._cell < 0:
-            self._cell = CELLS.take(self, self._data, self._grad)
+        with CELLS.lock:
+            if self._cell < 0:
+                cell = CELLS.take(self)
+                # Whoever finds no cell adds to _grad in the same step of the interpreter, and
+                # whoever finds one waits for the lock: nothing gets lost in between.
+                CELLS.grad[cell], self._cell = self._grad, cell
+                CELLS.data[cell] = self._data
         return self._cell
 
     def _slot_on(self, page: Page) -> int | None:
@@ -197,10 +197,13 @@ class Value:
         """
         if self._slot >= page.base:
             return self._slot
-        slot = page.write(self._data)
+        data = self._data
+        slot = page.write(data)
         if slot is not None:
             page.leaves[slot - page.base] = weakref.ref(self)
             self._slot = slot
+            if self._data is not data:  # another thread has just written it
+                self._slot = -1
         return slot
 
     def backward(self) -> None:

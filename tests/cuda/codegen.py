@@ -74,8 +74,8 @@ def kernels(device):
         yield f"cross_entropy, every class's weight, {team} threads a row", kernel, None, 0
     yield "count_classes", device.count_kernel(F4, True), None, 0
     for rule, numbers, present in (
-        (optimizers.sgd, 5, (True, False, False)), (optimizers.adam, 7, (True, True, False)),
-        (optimizers.rmsprop, 6, (True, True, True)),
+        (optimizers.sgd, 5, (True, False, False)), (optimizers.adam, 9, (True, True, False)),
+        (optimizers.rmsprop, 7, (True, True, True)),
     ):  # fmt: skip
         kernel = device.loop_kernel(elementwise.update, F4, f"xxxxx{numbers}", rule, present)
         yield rule.__name__, kernel, None, 0

@@ -395,8 +395,8 @@ def test_scratch_belongs_to_a_stream(stream, shared, monkeypatch):
     [
         (optimizers.sgd, (0.1, 0.01, 0.0, 1.0, 0.0), 0),
         (optimizers.sgd, (0.1, 0.01, 0.9, 0.5, 1.0), 1),
-        (optimizers.adam, (0.1, 0.9, 0.99, 1.3, 1e-8, 0.01, 0.99), 2),
-        (optimizers.rmsprop, (0.1, 0.9, 1e-8, 0.01, 0.9, 1.0), 3),
+        (optimizers.adam, (0.1, 0.9, 0.1, 0.99, 0.01, 1.3, 1e-8, 0.01, 0.99), 2),
+        (optimizers.rmsprop, (0.1, 0.9, 0.1, 1e-8, 0.01, 0.9, 1.0), 3),
     ],
 )
 def test_optimizer_steps(rule, numbers, states, dtype):

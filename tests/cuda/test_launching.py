@@ -68,10 +68,10 @@ def test_cross_entropy(device, launched):
 
 def test_numbers_of_an_optimizer(device, launched):
     p, g, a, b = (device.cupy.zeros((5, 7), "f8") for _ in range(4))
-    device.bind_update(optimizers.adam, p, [a, b, None])(g, np.arange(7))
+    device.bind_update(optimizers.adam, p, [a, b, None])(g, np.arange(9))
     ((_, grid, _, *given),) = launched
     assert grid.grid == (1, 1, 1)
-    numbers = [("c_double", float(k)) for k in range(7)]
+    numbers = [("c_double", float(k)) for k in range(9)]
     pointers = [array.data.ptr for array in (p, g, a, b)]
     assert plain(given) == [*pointers, 0, *numbers, ("c_long", 35)]
 

@@ -15,8 +15,10 @@ import pytest
 import minigrad as mg
 from helpers import TESTS
 from helpers.threads import THREADS, together
-from minigrad.kernels import cpu
+from minigrad import scalar
+from minigrad.kernels import LOSSES, cpu
 from minigrad.kernels.cpu import threads
+from minigrad.scalar import Value
 
 F = mg.nn.functional
 SMALL, LARGE = (7, 1000), (cpu.PARALLEL, 40_001)
@@ -177,3 +179,55 @@ def test_a_state_lies_between_two_draws(often):
         mg.rand(20_000, generator=alone)
         between.add(str(alone.get_state()))
     assert seen <= between
+
+
+# --- what is made at the first call, and what threads share ---------------------------------------
+
+
+@pytest.fixture
+def always():
+    """Threads take turns whenever they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_leaves_move_into_their_cells_with_all_that_they_have(always):
+    """Compiled functions give a leaf a cell while other threads go backward and write data."""
+    for _ in range(60):
+        leaves = [Value(0.5) for _ in range(12)]
+        step = scalar.compile(lambda x, leaves=leaves: sum((w * x for w in leaves), 0.0 * x))
+
+        def work(k, leaves=leaves, step=step):
+            for w in leaves:
+                (w * 2.0).backward()
+                if k == 0:
+                    w.data = 1.5
+            step(1.0)
+
+        together(work)
+        assert [w.grad for w in leaves] == [3.0 * THREADS] * 12
+        assert step(1.0) == 18.0
+
+
+def test_gradients_of_a_shared_leaf_add_up(always):
+    for n in [1] * 100 + [300_000] * 5:  # the first of all; and NumPy lets others run meanwhile
+        w = mg.zeros(n, requires_grad=True)
+        together(lambda k, w=w: [(w * 2).sum().backward() for _ in range(3)])
+        assert (w.grad == 6.0 * THREADS).all()
+
+
+def test_one_graph_walked_by_all(always):
+    x = mg.ones(1000, requires_grad=True)
+    loss = F.mse_loss(x, mg.zeros(1000), reduction="sum")
+    together(lambda k: [loss.backward(retain_graph=True) for _ in range(50)])
+    assert x.grad.tolist() == [2.0 * 50 * THREADS] * 1000
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_threads_that_ask_at_once_get_one_kernel(always, parallel):
+    for classes in range(40, 60):  # never compiled
+        loop, rule = cpu.cross_entropy.few_classes, LOSSES["cross_entropy"].rule
+        wanted = loop, rule, np.dtype("float32"), parallel, classes
+        assert len({id(kernel) for kernel in together(lambda k, w=wanted: cpu.kernel(*w))}) == 1

@@ -126,7 +126,7 @@ def test_serial_and_parallel_agree(name):
     np.testing.assert_allclose(out, slope, rtol=1e-6, atol=1e-6)
 
 
-NUMBERS = {optimizers.sgd: 5, optimizers.adam: 7, optimizers.rmsprop: 6}  # of a step
+NUMBERS = {optimizers.sgd: 5, optimizers.adam: 9, optimizers.rmsprop: 7}  # of a step
 
 
 @pytest.mark.parametrize(

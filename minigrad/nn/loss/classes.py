@@ -49,10 +49,9 @@ def cross_entropy(
         input, target = promoted(input, target)
         weight, count = None, len(target) if classes and len(target) else math.nan
     else:
-        weight = raw(weight)
-        flat, count = run(_checked_classes, raw(target), weight, classes, ignore_index)
-        target, given = Tensor.wrap(flat), target
-        target.version = given.version  # they were checked for this: a change of them is an error
+        # They were checked for this: a change of them is an error.
+        flat, count = run(_checked_classes, raw(target), raw(weight), classes, ignore_index)
+        target = Tensor.wrap(flat, None, target.version)
     x = _classes_last(input, classes)
     slopes = run(list) if x.requires_grad and is_grad_enabled() else None
     options = (weight, int(ignore_index), smoothing, reduction, count, slopes)
@@ -174,9 +173,9 @@ def _by_logits(g, input, target, weight, ignore_index, smoothing, reduction, cou
     if isinstance(g, Tensor):
         keep = None
         if target.ndim == 1:
-            options = (weight, ignore_index, smoothing, input.shape, input.dtype)
-            t, keep = _class_weights(getattr(target, "array", target), *options)
-            target = Tensor.wrap(t)
+            options = (ignore_index, smoothing, input.shape, input.dtype)
+            rows, keep = _class_weights(raw(target), raw(weight), *options)
+            target = Tensor.wrap(rows, None, target.version)
         g = per_element(g, reduction, count)
         if keep is not None:  # what is ignored may be NaN, and the mean of nothing is
             input = elementwise.where(Tensor.wrap(keep[:, None]), input, 0.0)
@@ -194,7 +193,7 @@ def _by_probabilities(g, input, target, reduction, count):
     return -reduce.log_softmax(input, 1) * (g[:, None] if g.ndim else g)
 
 
-@op(_by_logits, _by_probabilities)
+@op(_by_logits, _by_probabilities, holds="weight")
 def _cross_entropy(input, target, weight, ignore_index, smoothing, reduction, count, slopes):
     options = (weight, ignore_index, smoothing, reduction, count)
     total, values, slope = _one_pass(input, target, *options, slopes is not None)
@@ -217,12 +216,14 @@ def nll_loss(
     classes, rows = _check_arguments(input, target, weight, ignore_index)
     if target.dtype.kind == "f":
         raise RuntimeError(f"target: expected class indices, got {target.dtype}")
-    w, log_p = raw(weight), _classes_last(input, classes)
-    y, count = run(_checked_classes, raw(target), w, classes, ignore_index)
+    y, count = run(_checked_classes, raw(target), raw(weight), classes, ignore_index)
     keep, y = run(_kept_classes, y, ignore_index)
-    log_p = apply(_picked_from, (log_p,))
-    picked = -log_p[module(y).arange(len(y)), y]
-    picked = picked if weight is None else picked * weight[y]
+    positions = module(y).arange(len(y))
+    y = Tensor.wrap(y, None, target.version)
+    log_p = apply(_picked_from, (_classes_last(input, classes),))
+    picked = -log_p[positions, y]
+    if weight is not None:
+        picked = picked * Tensor.wrap(raw(weight[y]), None, weight.version)
     values = elementwise.where(Tensor.wrap(keep), picked, 0.0)
     if reduction == "none":
         return values.reshape(rows)

@@ -21,9 +21,8 @@ __all__ = [
     "smooth_l1_loss",
 ]  # fmt: skip
 
-MSE, L1, SMOOTH_L1, BCE, BCE_WITH_LOGITS = (
-    operation_of(LOSSES[name]) for name in ("mse", "l1", "smooth_l1", "bce", "bce_with_logits")
-)
+MSE, L1, SMOOTH_L1, BCE = (operation_of(LOSSES[n]) for n in ("mse", "l1", "smooth_l1", "bce"))
+BCE_WITH_LOGITS = operation_of(LOSSES["bce_with_logits"], holds="parameter")
 
 
 def mse_loss(
@@ -103,11 +102,11 @@ def binary_cross_entropy_with_logits(
     check_tensors(input=input, target=target)
     check_constant(pos_weight=pos_weight)
     parameter: tuple = (1.0,)
-    if pos_weight is not None and pos_weight.array.size == 1 and not pos_weight.is_cuda:
-        parameter = (run(np.ndarray.item, raw(pos_weight)),)
-    elif pos_weight is not None:
-        dtype = dtypes.result_type(input.array, target.array)
-        parameter = (pos_weight.to(dtype).broadcast_to(input.shape).array,)
+    if pos_weight is not None:
+        w = pos_weight.to(dtypes.result_type(input.array, target.array))
+        single = w.array.size == 1 and not w.is_cuda
+        w = w.reshape(()) if single else w.broadcast_to(input.shape)
+        parameter = (Tensor.wrap(raw(w), None, pos_weight.version),)
     each = reduction if weight is None else "none"
     out = pointwise(BCE_WITH_LOGITS, input, target, parameter, each, same_shape=True)
     return out if weight is None else _rescaled(out, weight, reduction)
