@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from ..devices import settled
 from ..generated import define
 from ..quiet import quiet
@@ -73,11 +75,18 @@ class Op:
         return "out" in read, kept, tuple(i for i in range(self.arity) if i not in kept)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """On arrays: `forward`. On Tensors: recorded, by whatever `__record__` they bring."""
+        """On arrays: `forward`. On Tensors: recorded, by whatever `__record__` they bring.
+
+        NumPy's arithmetic on arrays of shape () gives numbers: they become arrays here.
+        """
         for x in args:
+            if type(x) is np.ndarray:
+                continue
             record = getattr(x, "__record__", None)
             if record is not None:
                 return record(self, self.bind(*args, **options))
+            if isinstance(x, np.generic):
+                args = tuple([np.asarray(a) if a is x else a for a in args])
         return self.forward(*args, **options)
 
     def no_tensor(self, inputs) -> TypeError:

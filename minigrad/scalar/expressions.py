@@ -23,6 +23,8 @@ from . import functions
 from .operations import FUNCTIONS, OPERATIONS, TRUTHS, ieee, on_library
 
 Operands = tuple["Expression", ...]
+VALUES = {row.value: name for name, row in OPERATIONS.items() if row.operands == 1}
+ROOTS = ("sqrt", "pow")
 SYMMETRIC = {"add", "mul", "max", "min", "eq", "ne"}
 UFUNCS = {
     "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "power": "pow",
@@ -228,13 +230,33 @@ def derivative(result: Expression, by: Expression) -> Expression:
         else:
             total = zero
             for k, tangent in ways:
-                slope = on_library(OPERATIONS[node.name].slopes[k])
-                values: dict[str, Expression] = dict(zip("abc", node.operands, strict=False))
-                by_operand = slope(_TRACED, **values, out=node)
-                total = trace.apply("add", total, trace.apply("mul", by_operand, tangent))
+                share = trace.apply("mul", _slope(node, k), tangent)
+                if node.name in ROOTS and k == 0:
+                    share = _at_roots(node, tangent, share)
+                total = trace.apply("add", total, share)
         if total is not zero:
             tangents[node] = total
     return tangents.get(result, zero)
+
+
+def _slope(node: Expression, k: int) -> Expression:
+    """The partial derivative by operand k. What is an operation of the table stays one, for its
+    slope is finite where that of its formula is not: softplus's is the sigmoid."""
+    formula = OPERATIONS[node.name].slopes[k]
+    if formula in VALUES:
+        return node.trace.apply(VALUES[formula], *node.operands)
+    values: dict[str, Expression] = dict(zip("abc", node.operands, strict=False))
+    return on_library(formula)(_TRACED, **values, out=node)
+
+
+def _at_roots(node: Expression, tangent: Expression, share: Expression) -> Expression:
+    """`share`, a root's slope times a tangent, where the slope is infinite and the value is not:
+    0 of what does not move, such as the other branch of a `where` inside the root."""
+    where, a = node.trace.apply, node.operands[0]
+    still = where("where", where("eq", tangent, 0.0), 0.0, share)
+    if node.name == "pow":
+        still = where("where", where("lt", node.operands[1], 1.0), still, share)
+    return where("where", where("eq", a, 0.0), still, share)
 
 
 _CALLS = {name: getattr(functions, name) for name in (*FUNCTIONS, "where")}

@@ -10,8 +10,9 @@ from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from ..generated import define
-from ..kernels.namespace import namespace
 from .expressions import Expression, Trace, derivative, needed
 from .operations import CALLS, OPERATIONS, TRUTHS, ieee, on_library
 
@@ -27,15 +28,37 @@ def derive(name: str, function: Callable[..., Any], parameters: int) -> SimpleNa
     result = trace.expression(function(x, y, *options))
     if result is None or result.name in TRUTHS:
         raise TypeError(f"{name}: expected it to return a number made of its arguments")
-    by_x, by_y = derivative(result, x), derivative(result, y)
+    formula = Formula(name, result, (x, y), options)
+    slopes = [formula.derivative(k) for k in (0, 1)]
+    by_x, by_y = (slope.result for slope in slopes)
     source = rule_source([x, y, options, up], [result, trace.apply("mul", by_x, up)])
 
     def reference(x_array: Any, y_array: Any, *numbers: float) -> tuple[Any, ...]:
-        """The value and its derivatives by x and by y, on arrays or Tensors of one shape."""
-        known = {x: x_array, y: y_array} | dict(zip(options, numbers, strict=True))
-        return on_arrays([result, by_x, by_y], known, x_array, y_array)
+        """The value and its derivatives by x and by y, on arrays of one shape."""
+        return tuple([f(x_array, y_array, numbers) for f in (formula, *slopes)])
 
-    return SimpleNamespace(__name__=name, rule=rule_of(source), reference=reference, source=source)
+    return SimpleNamespace(
+        __name__=name, rule=rule_of(source), reference=reference, source=source, slopes=slopes
+    )
+
+
+class Formula:
+    """An Expression of a loss's two inputs and parameters, on arrays; and its derivatives."""
+
+    def __init__(
+        self, name: str, result: Expression, inputs: tuple[Expression, Expression],
+        parameters: list[Expression],
+    ):  # fmt: skip
+        self.name, self.result, self.inputs, self.parameters = name, result, inputs, parameters
+
+    def __call__(self, x: Any, y: Any, numbers: tuple[float, ...]) -> Any:
+        known = dict(zip([*self.inputs, *self.parameters], [x, y, *numbers], strict=True))
+        return on_arrays(self.result, known, x)
+
+    def derivative(self, k: int) -> Formula:
+        """That by input k."""
+        result = derivative(self.result, self.inputs[k])
+        return Formula(self.name, result, self.inputs, self.parameters)
 
 
 class LossTrace(Trace):
@@ -49,26 +72,22 @@ class LossTrace(Trace):
             )
 
 
-def on_arrays(
-    results: list[Expression], known: dict[Expression, Any], x: Any, y: Any
-) -> tuple[Any, ...]:
-    """The results on arrays or Tensors of the shape and dtype of x and y."""
-    xp = namespace(x)
+def on_arrays(result: Expression, known: dict[Expression, Any], x: Any) -> Any:
+    """The result on arrays of the shape and dtype of x and y."""
 
-    def constant(number: float) -> Any:  # whose derivatives by x and by y are there, and 0
-        d = x - y
-        return 0.0 * xp.sign(xp.where(d == d, d, 0.0)) + number
+    def constant(number: float) -> Any:
+        return np.full_like(x, number)
 
     def where(condition: Any, a: Any, b: Any) -> Any:
         if isinstance(condition, float):
             return a if condition else b
         if isinstance(a, float) and isinstance(b, float):  # would be float64, whatever x is
             a = constant(a)
-        return xp.where(condition, a, b)
+        return np.where(condition, a, b)
 
-    calls = {name: getattr(xp, name) for name in CALLS} | {"abs": abs, "pow": pow, "where": where}
-    library, known = SimpleNamespace(**calls), dict(known)
-    for node in needed(results):
+    calls = {name: getattr(np, name) for name in CALLS} | {"abs": abs, "pow": pow, "where": where}
+    library = SimpleNamespace(**calls)
+    for node in needed([result]):
         if node.number is not None:
             known[node] = node.number
         elif node not in known:
@@ -77,8 +96,8 @@ def on_arrays(
                 known[node] = ieee(node.name, *operands)
             else:
                 known[node] = on_library(OPERATIONS[node.name].value)(library, *operands)
-    values = (known[node] for node in results)
-    return tuple(constant(v) if isinstance(v, float) else v for v in values)
+    value = known[result]
+    return constant(value) if isinstance(value, float) else value
 
 
 @cache

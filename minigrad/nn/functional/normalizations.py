@@ -25,6 +25,8 @@ def layer_norm(
     """
     check_tensors(input=input)
     n = len(normalized_shape)
+    if not n:
+        raise RuntimeError("normalized_shape: expected at least one dimension, got none")
     if input.shape[-n:] != tuple(normalized_shape):
         raise RuntimeError(
             f"Given normalized_shape={list(normalized_shape)}, expected input with shape "

@@ -10,9 +10,11 @@ import math
 from collections.abc import Callable
 from functools import cache, wraps
 from inspect import signature
+from types import SimpleNamespace
 
 from ... import scalar
 from ...generated import define
+from ...ops import Op, op
 from ...scalar import rules
 from ...tensor import Tensor
 from .checks import check_number, check_reduction
@@ -59,7 +61,7 @@ def loss(function: Callable) -> Callable[..., Tensor]:
             rest, made = iter(numbers), iter(chosen)
             return function(x, y, *(next(made if choice else rest) for choice in choices))
 
-        return operation_of(rules.derive(name, of_numbers, len(choices) - len(chosen)))
+        return derived(rules.derive(name, of_numbers, len(choices) - len(chosen)))
 
     traced(*(default for default in defaults.values() if isinstance(default, bool)))
     bind = _binding(name, defaults)
@@ -75,6 +77,28 @@ def loss(function: Callable) -> Callable[..., Tensor]:
 
     call.__signature__ = signature(bind)  # type: ignore[attr-defined]
     return call
+
+
+def derived(loss: SimpleNamespace) -> Op:
+    """The operation of a loss that was derived; its slopes are derived to any order."""
+    return operation_of(loss, slopes_by=[_of_formula(slope) for slope in loss.slopes])
+
+
+def _of_formula(formula: rules.Formula) -> Op:
+    """A formula as an operation, whose gradients are by its derivatives."""
+
+    @cache
+    def slope(k):
+        return _of_formula(formula.derivative(k))
+
+    def forward(input, target, parameter):
+        return formula(input, target, parameter)
+
+    forward.__name__ = formula.name
+    return op(
+        lambda g, input, target, parameter: g * slope(0)(input, target, parameter),
+        lambda g, input, target, parameter: g * slope(1)(input, target, parameter),
+    )(forward)
 
 
 def _binding(name, defaults):
@@ -99,7 +123,7 @@ def _huber(x, y, delta):
 
 
 HUBER = rules.derive("huber", _huber, 1)
-HUBER_OPERATION = operation_of(HUBER)
+HUBER_OPERATION = derived(HUBER)
 
 
 def huber_loss(
