@@ -68,7 +68,7 @@ def adam(real: Real, math: Math) -> Point:
         gap = g - mean
         mean = mean + real(n.gain1) * gap if n.gain1 < 0.5 else g - real(n.beta1) * gap
         mean_of_squares = real(n.beta2) * mean_of_squares + real(n.gain2) * g * g
-        top = mean_of_squares if top <= mean_of_squares else top  # that of 0, without amsgrad
+        top = top if top > mean_of_squares else mean_of_squares  # top is 0 without amsgrad
         spread = sqrt(top) * real(n.correction) + real(n.eps)
         return p * real(n.shrink) - real(n.step_size) * mean / spread, mean, mean_of_squares, top
 

@@ -62,7 +62,8 @@ def _array_of(data, dtype, copy):
     if hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
         data = np.from_dlpack(data)
     if hasattr(data, "__array__"):
-        array = np.array(data) if copy else np.asarray(data)
+        array = data.__array__()  # np.asarray would warn that PyTorch's takes no `copy`
+        array = np.array(array) if copy else np.asarray(array)
         dtype = dtypes.as_dtype(dtype) if dtype else dtypes.as_dtype(array.dtype, "data")
         return array.astype(dtype, copy=False)
     if isinstance(data, (list, tuple)):
@@ -126,7 +127,8 @@ asarray = as_tensor
 def from_numpy(ndarray: np.ndarray) -> Tensor:
     """A Tensor on the array's own memory: a change of either shows in both."""
     if not isinstance(ndarray, np.ndarray):
-        raise TypeError(f"from_numpy(): expected np.ndarray, got {type(ndarray).__name__}")
+        given = dtypes.name_of(ndarray)
+        raise TypeError(f"from_numpy(): expected np.ndarray, got {given}; tensor() takes others")
     if not ndarray.dtype.isnative:
         raise ValueError("ndarray: expected the machine's byte order; tensor(ndarray) converts it")
     return Tensor(ndarray)
@@ -134,6 +136,9 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
 
 def from_dlpack(ext_tensor: Any) -> Tensor:
     """A Tensor on the memory of another library's array, on the CPU or a GPU, by DLPack."""
+    if not hasattr(ext_tensor, "__dlpack_device__"):
+        given = dtypes.name_of(ext_tensor)
+        raise TypeError(f"ext_tensor: expected an array of a library with DLPack, got {given}")
     kind = ext_tensor.__dlpack_device__()[0]
     if kind == 1:  # kDLCPU
         return Tensor(np.from_dlpack(ext_tensor))
@@ -154,12 +159,12 @@ def _shape(size):
     return size
 
 
-def _number(**arguments):
+def check_numbers(**arguments: Any) -> None:
+    """TypeError unless all are numbers, or arrays and Tensors of no dimension."""
     for name, x in arguments.items():
-        if not isinstance(x, (int, float, np.integer, np.floating, np.bool_)) and getattr(
-            x, "ndim", 1
-        ):
-            raise TypeError(f"{name}: expected a number, got {type(x).__name__}")
+        numbers = (int, float, np.integer, np.floating, np.bool_)
+        if not isinstance(x, numbers) and getattr(x, "ndim", 1) != 0:
+            raise TypeError(f"{name}: expected a number, got {dtypes.name_of(x)}")
 
 
 def like(input: Tensor, dtype: DTypeLike, device: DeviceLike) -> dict[str, Any]:
@@ -196,7 +201,7 @@ def full(
     device: DeviceLike = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`fill_value` everywhere; its Python type decides the dtype unless given."""
-    _number(fill_value=fill_value)
+    check_numbers(fill_value=fill_value)
     value = _array_of(fill_value, dtype, False)
     size = size if isinstance(size, (tuple, list)) else (size,)
     return _finish(np.full(_shape(tuple(size)), value, value.dtype), device, requires_grad)
@@ -236,7 +241,7 @@ def arange(
 ) -> Tensor:  # fmt: skip
     """start, start + step, ... below `end`; int64 if all are integers, else float32."""
     start, end = (0, start) if end is None else (start, end)
-    _number(start=start, end=end, step=step)
+    check_numbers(start=start, end=end, step=step)
     if step == 0 or not 0 <= (end - start) / step < math.inf:
         raise RuntimeError(f"arange(): step {step} does not lead from {start} to {end}")
     dtype = dtypes.result_type(start, end, step) if dtype is None else dtypes.as_dtype(dtype)
@@ -248,7 +253,7 @@ def linspace(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`steps` evenly spaced values from `start` to `end`, both included."""
-    _number(start=start, end=end)
+    check_numbers(start=start, end=end)
     dtype = dtypes.as_dtype(dtype or np.float32)
     return _finish(np.linspace(start, end, *_shape((steps,))).astype(dtype), device, requires_grad)
 

@@ -26,6 +26,12 @@ CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}  # of a dtype's kind: in-place resul
 _ALIASES = {"float": float32, "long": int64, "int": int32, "short": int16}
 
 
+def name_of(value: Any) -> str:
+    """What a value is, for errors: PyTorch has a Tensor and a Linear as well."""
+    kind = type(value)
+    return f"torch.{kind.__name__}" if kind.__module__.startswith("torch") else kind.__name__
+
+
 def as_dtype(dtype: Any, argument: str = "dtype") -> np.dtype:
     """A supported dtype from what NumPy or a reader would call one; TypeError otherwise."""
     if dtype in _OF_NUMBER:

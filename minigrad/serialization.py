@@ -23,7 +23,8 @@ from numpy.lib.format import (
     write_array,
 )
 
-from .devices import CPU, DeviceLike, move
+from .devices import CPU, DeviceLike, find, move
+from .dtypes import name_of
 from .optional import require
 from .tensor import Tensor
 
@@ -33,7 +34,7 @@ _HEADERS = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}
 _STRUCTURE = "minigrad"  # the metadata entry (safetensors) or member (.npz) that holds the JSON
 
 
-def save(state: Any, path: str | PathLike[str]) -> None:
+def save(state: Any, path: str | PathLike[str] | None = None) -> None:
     """Write a state dict: safetensors if installed, .npz otherwise or if `path` ends in .npz.
 
     Takes tensors, numbers, strings and None, in dicts, lists and tuples of any depth. A tensor's
@@ -44,6 +45,7 @@ def save(state: Any, path: str | PathLike[str]) -> None:
     """
     arrays: dict[str, np.ndarray] = {}
     structure = json.dumps(_pack(state, "", arrays))
+    path = _path(path, "save(state, path)")
 
     def write_npz(file):
         with zipfile.ZipFile(file, "w") as archive:  # np.savez cannot take a tensor named "file"
@@ -99,19 +101,38 @@ def load(path: str | PathLike[str], map_location: DeviceLike = None) -> Any:
     Raises ValueError, naming the tensor if it is one, for a file that is neither, is damaged, or
     holds what is no tensor, a pickled object for one; nothing in a file is ever executed.
     """
+    path = _path(path, "load(path)")
+    place = find(CPU if map_location is None else map_location)
     with open(path, "rb") as file:
         head = file.read(9)
     try:
         if head[:2] != b"PK" and head[8:] != b"{":
-            raise ValueError("it begins like neither")
+            others = (f" but {why}" for start, why in _OTHERS.items() if head.startswith(start))
+            raise ValueError("it begins like neither" + next(others, ""))
         tensors, structure = (_read_npz if head[:2] == b"PK" else _read_safetensors)(path)
-        tensors = {name: t.to(map_location or CPU) for name, t in tensors.items()}
+        tensors = {name: t.to(device=place) for name, t in tensors.items()}
         return tensors if structure is None else _unpack(json.loads(structure), tensors)
     except ModuleNotFoundError:
         raise
     except Exception as error:  # whatever a reader raises, it means one thing to the caller
         expected = "a complete safetensors or .npz file of tensors"
         raise ValueError(f"{fspath(path)} is not {expected}: {error}") from error
+
+
+_PICKLE = (
+    "a pickle, which can run code when it is read; where it was written (in PyTorch, with "
+    "torch.load), read it, and pass what it holds to load_state_dict(), or save that as safetensors"
+)
+_OTHERS = {  # how other files begin
+    b"\x80": _PICKLE, b"\x93NUMPY": "one array, which minigrad.tensor(numpy.load(path)) reads",
+}  # fmt: skip
+
+
+def _path(path: Any, call: str) -> Any:
+    """The path; TypeError if it is none, or was left out."""
+    if not isinstance(path, str | bytes | PathLike):
+        raise TypeError(f"path: expected that of a file, as in {call}, got {name_of(path)}")
+    return path
 
 
 def _read_npz(path):
@@ -123,6 +144,8 @@ def _read_npz(path):
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
             with _naming(name), archive.open(member) as file:
+                if name.endswith("data.pkl"):  # PyTorch's
+                    raise ValueError(f"it is {_PICKLE}")
                 if member.filename == _STRUCTURE:
                     structure = file.read()
                 else:
@@ -179,8 +202,13 @@ def _pack(value, name, arrays):
         return {kind: [_pack(v, f"{name}.{i}", arrays) for i, v in enumerate(value)]}
     if value is None or isinstance(value, str | int | float):
         return value
-    found = f"{type(value).__name__} at {name!r}"
-    raise TypeError(f"state: expected tensors, numbers, strings or None, got {found}")
+    found = name_of(value) + (f" at {name!r}" if name else "")
+    hint = ""
+    if hasattr(value, "state_dict"):
+        hint = "; save(x.state_dict(), path) saves what it holds"
+    elif hasattr(value, "__array__"):
+        hint = "; minigrad.tensor() makes a tensor of it"
+    raise TypeError(f"state: expected tensors, numbers, strings or None, got {found}{hint}")
 
 
 def _unpack(value, tensors):

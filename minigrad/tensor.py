@@ -642,7 +642,7 @@ def _raw_operand(operation, inputs, position):
         raise operation.no_tensor(inputs)
     if not isinstance(x, OPERANDS) and not on_gpu(x):
         raise TypeError(
-            f"{operation.name}(): expected Tensors or numbers as inputs, got {type(x).__name__}"
+            f"{operation.name}(): expected Tensors or numbers as inputs, got {dtypes.name_of(x)}"
         )
     x = as_operand(x)
     return x.array if isinstance(x, Tensor) else x

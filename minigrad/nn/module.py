@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, SupportsIndex, overload
+from typing import Any, NamedTuple, Self, SupportsIndex, overload
 
 from ..autograd import no_grad
+from ..creation import adopted
 from ..devices import DeviceLike
-from ..dtypes import CATEGORY, DTypeLike, as_dtype, float32, float64
+from ..dtypes import CATEGORY, DTypeLike, as_dtype, float32, float64, name_of
 from ..tape import active_tape, age, changed, refuse
 from ..tensor import Tensor
 
@@ -26,7 +27,9 @@ class Parameter(Tensor):
 
     def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
         if not isinstance(data, Tensor):
-            raise TypeError(f"data: expected a Tensor, got {type(data).__name__}")
+            raise TypeError(
+                f"data: expected a Tensor, got {name_of(data)}; minigrad.tensor(data) makes one"
+            )
         super().__init__(data.array, requires_grad=requires_grad)
         self.version = data.version  # they share memory
 
@@ -44,9 +47,13 @@ class Module:
     training: bool
     _registered: dict[str, Any]
 
-    if TYPE_CHECKING:  # what register_buffer() and its like add, mypy cannot see
-
-        def __getattr__(self, name: str) -> Any: ...
+    def __getattr__(self, name: str) -> Any:
+        """Say what is wrong where an attribute is missing."""
+        word = type(self).__name__
+        if name in ("_registered", "_non_persistent", "training"):
+            problem = f"{word} is not ready before Module.__init__() call"
+            raise AttributeError(f"{problem}: begin its __init__ with super().__init__()")
+        raise AttributeError(f"{word!r} object has no attribute {name!r}")
 
     def __init__(self) -> None:
         vars(self)["_age"] = age()  # see tape.changed
@@ -60,6 +67,7 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call forward()."""
+        self._registered  # noqa: B018, says if __init__ has forgotten super().__init__()
         tape = active_tape()
         if tape is not None:
             tape.enter(self)
@@ -81,7 +89,8 @@ class Module:
     def _register(self, name, value, kind, replace=False):
         word = _KINDS[kind]
         if "_registered" not in vars(self):
-            raise AttributeError(f"cannot assign {word} before Module.__init__() call")
+            problem = f"cannot assign {word} before Module.__init__() call"
+            raise AttributeError(f"{problem}: begin __init__ with super().__init__()")
         if not isinstance(name, str):
             raise TypeError(f"{word} name should be a string, got {type(name).__name__}")
         if not name or "." in name:
@@ -89,8 +98,13 @@ class Module:
         if not replace and name not in self._registered and hasattr(self, name):
             raise KeyError(f"attribute '{name}' already exists")
         if value is not None and not isinstance(value, kind):
-            problem = f"cannot assign '{type(value).__name__}' as {word} '{name}'"
-            raise TypeError(f"{problem} ({kind.__name__} or None expected)")
+            problem = f"cannot assign '{name_of(value)}' as {word} '{name}'"
+            hint = ""
+            if isinstance(value, type):
+                hint = f"; {value.__name__}() makes one"
+            elif isinstance(value, list | tuple):
+                hint = "; put * in front of a list to pass what is in it"
+            raise TypeError(f"{problem} ({kind.__name__} or None expected){hint}")
         self._changing(name, value)
         self._registered[name] = self.__dict__[name] = value
 
@@ -186,12 +200,14 @@ class Module:
     ) -> _IncompatibleKeys:
         """Copy values into parameters and buffers; returns (missing_keys, unexpected_keys).
 
+        Values are Tensors, NumPy's arrays, or tensors of PyTorch and other libraries.
         Raises RuntimeError, and copies nothing, if a shape differs, if floats are to become
         integers or bools, or, when `strict`, if a key differs.
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-        own, errors = dict(self._state()), []
+            hint = "; pass its state_dict()" if hasattr(state_dict, "state_dict") else ""
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}{hint}.")
+        own, errors, values = dict(self._state()), [], {}
         missing = [key for key in own if key not in state_dict]
         unexpected = [key for key in state_dict if key not in own]
         for word, keys in (("Missing", missing), ("Unexpected", unexpected)):
@@ -199,9 +215,14 @@ class Module:
                 names = ", ".join(f'"{key}"' for key in keys)
                 errors.append(f"{word} key(s) in state_dict: {names}. ")
         for key, value in own.items():
-            given = state_dict.get(key, value)
-            if not isinstance(given, Tensor):
-                errors.append(f"expected a Tensor for {key}, got {type(given).__name__}.")
+            try:
+                given = adopted(state_dict.get(key, value))
+            except (TypeError, RuntimeError, BufferError) as error:  # of a dtype unknown here
+                errors.append(f"{key}: {error}.")
+                continue
+            values[key] = given
+            if given is None:
+                errors.append(f"expected a Tensor for {key}, got {name_of(state_dict[key])}.")
             elif given.shape != value.shape:
                 shapes = (
                     f"{given.shape} from checkpoint, the shape in current model is {value.shape}"
@@ -215,7 +236,7 @@ class Module:
             raise RuntimeError("\n\t".join(errors))
         with no_grad():
             for key, value in own.items():
-                value.copy_(state_dict.get(key, value))
+                value.copy_(values[key])
         return _IncompatibleKeys(missing, unexpected)
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
@@ -354,6 +375,8 @@ class _ModuleRow(Module):
 
     def extend(self, modules: Iterable[Module]) -> Self:
         """Add modules at the end."""
+        if not isinstance(modules, Iterable):
+            raise TypeError(f"modules: expected Modules in a list, got {name_of(modules)}")
         for module in modules:
             self.add_module(str(len(self)), module)
         return self

@@ -1,6 +1,10 @@
 """How shapes and dimensions may be spelled, and PyTorch's errors for what NumPy complains of."""
 
+import operator
+
 import numpy as np
+
+from ..dtypes import name_of
 
 
 def sizes(shape) -> tuple:
@@ -16,10 +20,19 @@ def many(x) -> tuple:
 def at_dim(dim, rank) -> int:
     """`dim` counted from 0, IndexError unless -rank <= dim < rank; a number has a dimension 0."""
     rank = max(rank, 1)
+    if not isinstance(dim, int | np.integer):
+        dim = _integer(dim)
     if not -rank <= dim < rank:
         limits = f"expected to be in range of [{-rank}, {rank - 1}]"
         raise IndexError(f"Dimension out of range ({limits}, but got {dim})")
     return dim % rank
+
+
+def _integer(dim):
+    try:
+        return operator.index(dim)
+    except TypeError:
+        raise TypeError(f"dim: expected an integer, got {name_of(dim)}") from None
 
 
 def as_pytorch(operation, arrays, error) -> Exception:

@@ -56,7 +56,8 @@ def one_dtype(operation, arrays: tuple) -> tuple:
     if len({x.dtype for x in arrays if x is not None}) > 1:
         dtypes = " != ".join(str(x.dtype) for x in arrays if x is not None)
         raise RuntimeError(
-            f"{operation.name}(): expected the same dtype for all inputs, but got: {dtypes}"
+            f"{operation.name}(): expected the same dtype for all inputs, but got: {dtypes}; "
+            "convert some, with .to(dtype), or a layer with .float() or .double()"
         )
     return arrays
 

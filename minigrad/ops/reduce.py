@@ -261,7 +261,7 @@ def logsumexp(input, dim, keepdim=False):
 def _below_zero(input, dim, dtype):
     """`input`, in the given dtype if any, less its largest value along `dim`."""
     input = input if dtype is None else input.astype(dtype)
-    return input - _highest(input, _axes(dim, input.ndim))
+    return input - _highest(input, _axes(at_dim(dim, input.ndim), input.ndim))
 
 
 @op(lambda g, out, dim: out * (g - sum(g * out, dim, True)), promote=promotion.floating)

@@ -14,6 +14,7 @@ import numpy as np
 from ..autograd import enable_grad
 from ..creation import adopted
 from ..devices import module
+from ..dtypes import name_of
 from ..kernels import backend
 from ..tape import active_tape, age, refuse, repeated
 from ..tensor import Tensor
@@ -33,8 +34,7 @@ def check(name: str, value: Any, expected: str, below: float | None = None) -> N
     try:
         fits = value >= 0 and (below is None or value < below)
     except TypeError:
-        kind = type(value).__name__
-        raise TypeError(f"{name}: expected a number, {expected}, got {kind}") from None
+        raise TypeError(f"{name}: expected a number, {expected}, got {name_of(value)}") from None
     if not fits:
         raise ValueError(f"Invalid {name} value: {value}; expected {expected}")
 
@@ -65,11 +65,10 @@ class Optimizer:
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         vars(self)["_age"] = age()  # a step that is compiled may not step what it makes
         if isinstance(params, Tensor) or not isinstance(params, Iterable):
-            kind = "Tensor" if isinstance(params, Tensor) else type(params).__name__
             hint = "; pass its .parameters()" if hasattr(params, "parameters") else ""
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
-                f"but got {kind}{hint}"
+                f"but got {name_of(params)}{hint}"
             )
         self.defaults = defaults
         self.state, self.param_groups = defaultdict(dict), []
@@ -115,8 +114,7 @@ class Optimizer:
         if vars(self).get("_age") is not age():
             refuse("add_param_group() changes an optimizer; call it before the step")
         if not isinstance(param_group, dict):
-            kind = type(param_group).__name__
-            raise TypeError(f"param_group: expected a dict, got {kind}")
+            raise TypeError(f"param_group: expected a dict, got {name_of(param_group)}")
         params = param_group["params"]
         if isinstance(params, set):
             raise TypeError("params: expected a list, got a set, whose order changes between runs")
@@ -127,7 +125,7 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 hint = "; pass its .parameters()" if hasattr(p, "parameters") else ""
                 raise TypeError(
-                    f"optimizer can only optimize Tensors, but one of them is {type(p)}{hint}"
+                    f"optimizer can only optimize Tensors, but one of them is {name_of(p)}{hint}"
                 )
             if not p.is_leaf:
                 raise ValueError("can't optimize a non-leaf Tensor")
@@ -185,29 +183,26 @@ class Optimizer:
                 grad = p._grad
                 if grad is None:
                     continue
-                bound, begins = bounds.get(p), False
-                if (
-                    bound is None
-                    or bound[0] is not p.array
-                    or bound[1] != names
-                    or bound[2] is not (state := states.get(p))
-                    or not _same(state, bound[3])
-                ):
-                    bound, begins = self._bind(p, names)
-                array, _, _, _, count, update = bound
+                begins = False
+                try:  # is all in place that the kernel was bound to?
+                    array, used, state, arrays, count, update = bounds[p]
+                    if array is not p.array or used != names or state is not states[p]:
+                        raise KeyError
+                    for name, part in arrays:
+                        if state[name].array is not part:
+                            raise KeyError
+                except (KeyError, AttributeError):  # no, or something else is, or nothing
+                    array = None
+                if array is None:
+                    array, count, update, begins = self._bind(p, names)
                 g = grad.array
                 if g.shape != array.shape or g.dtype != array.dtype:  # .data was replaced
-                    raise RuntimeError(
-                        f"params: one is {p.dtype} of shape {tuple(p.shape)}, but its gradient "
-                        f"{g.dtype} of shape {g.shape}; call zero_grad() first"
-                    )
-                if count is None:
-                    t = 1 if begins else 2
-                else:
-                    t = count.item() + 1
-                    count.fill(t)
+                    raise _mismatch(array, g)
+                t = count[()] + 1 if count is not None else 1 if begins else 2
                 if t not in numbers:
                     numbers[t] = self._numbers(group, t)
+                if count is not None:
+                    count[()] = t
                 update(-g if maximize else g, numbers[t])
                 p.version[0] += 1
 
@@ -235,7 +230,8 @@ class Optimizer:
         """
         if p.dtype.kind != "f":
             raise RuntimeError(f"params: expected floating point tensors, got one of {p.dtype}")
-        if (0 in p.array.strides and p.numel() > 1) or not _writeable(p.array):
+        repeats = any(n > 1 and not by for n, by in zip(p.shape, p.array.strides, strict=True))
+        if (repeats and p.numel()) or not _writeable(p.array):
             raise RuntimeError(
                 "params: one cannot be changed: its memory is read-only, or one element of it "
                 "stands for several (expand); make it of a clone()"
@@ -243,14 +239,22 @@ class Optimizer:
         state, begins = self.state.setdefault(p, {}), False
         if self.counts:
             count = state.get("step", 0)
-            if not isinstance(count, Tensor) or count.is_cuda:
+            cell = isinstance(count, Tensor) and count.ndim == 0 and count.dtype.kind == "f"
+            if not cell or count.is_cuda or not _writeable(count.array):
                 state["step"] = _count(count, "step")
         for name in names:
             kept = state.get(name)
             if begins := kept is None:
                 zeros = module(p.array).zeros(p.array.shape, p.array.dtype)
                 state[name] = kept = Tensor.wrap(zeros)
-            _check_state(name, kept, p, RuntimeError)
+            if not _fits(kept, p):
+                shape = tuple(p.shape)
+                got = (
+                    f"{(*kept.shape,)} {kept.dtype}" if isinstance(kept, Tensor) else name_of(kept)
+                )
+                raise RuntimeError(
+                    f"{name}: expected floats of shape {shape}, as the parameter's, got {got}"
+                )
             if kept.dtype != p.dtype or kept.device != p.device:
                 kept.data = kept.data.to(p)
             if not kept.is_contiguous() or not _writeable(kept.array):
@@ -258,10 +262,11 @@ class Optimizer:
         known = *self.states, *self.optional
         rows = [state[name].array if name in names else None for name in known]
         update = backend(p.array).bind_update(self.rule, p.array, rows + [None] * (3 - len(rows)))
-        count = state["step"].array if self.counts else None
+        # A memoryview takes half the time of item() and fill().
+        count = memoryview(state["step"].array) if self.counts else None
         arrays = [(name, state[name].array) for name in ("step", *names) if name in state]
         self._bound[p] = p.array, names, state, arrays, count, update
-        return self._bound[p], begins
+        return p.array, count, update, begins
 
     def state_dict(self) -> dict[str, Any]:
         """States and options, with parameters numbered in order.
@@ -333,7 +338,13 @@ class Optimizer:
             if name == "step" and self.counts:
                 copy[name] = _count(value, f"{key}.step")
             elif name in known and value is not None:  # None: PyTorch's, of one to begin
-                _check_state(f"{key}.{name}", value, p, ValueError)
+                if not _fits(value, p):
+                    tensor = isinstance(value, Tensor)
+                    got = f"{value.dtype} {tuple(value.shape)}" if tensor else value
+                    raise ValueError(
+                        f"loaded state dict: expected floats of shape {tuple(p.shape)}, as the "
+                        f"parameter's, for {key}.{name}, got {got}"
+                    )
                 copy[name] = value.detach().to(p).clone().contiguous()
             elif name not in known:
                 copy[name] = _copied(value)
@@ -386,15 +397,12 @@ def _options(optimizer):
     ]
 
 
-def _same(state, arrays):
-    """Whether a state is still made of these (name, array) pairs."""
-    try:
-        for name, array in arrays:  # by all() it takes three times as long
-            if state[name].array is not array:
-                return False
-    except (KeyError, AttributeError):  # gone, or no tensor
-        return False
-    return True
+def _mismatch(array, g):
+    what, ours, other = "shape", array.shape, g.shape
+    if ours == other:
+        what, ours, other = "dtype", array.dtype, g.dtype
+    found = f"{ours}, but its gradient {other}; call zero_grad() first"
+    return RuntimeError(f"params: one has {what} {found}")
 
 
 def _check_ways(group):
@@ -409,11 +417,9 @@ def _check_ways(group):
         raise RuntimeError(f"capturable: expected False, for {why}")
 
 
-def _check_state(name, value, p, error):
-    if not isinstance(value, Tensor) or value.shape != p.shape or not value.is_floating_point():
-        got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-        shape = tuple(p.shape)
-        raise error(f"expected floats of shape {shape}, as the parameter's, for {name}, got {got}")
+def _fits(value, p):
+    """Whether it may be a state of parameter p."""
+    return isinstance(value, Tensor) and value.shape == p.shape and value.is_floating_point()
 
 
 def _copied(value):

@@ -45,12 +45,12 @@ ALLOWED = {
     "creation": {"tensor", "devices", "dtypes", "ops", "quiet"},
     "random": {"creation", "tensor", "tape", "methods", "devices", "dtypes"},
     "utils": {"tensor", "creation", "random", "ops", "devices"},
-    "serialization": {"tensor", "devices", "optional"},
+    "serialization": {"tensor", "devices", "dtypes", "optional"},
     "nn": {
         *("tensor", "functions", "tape", "creation", "random", "autograd", "dtypes", "ops"),
         *("kernels", "devices", "scalar", "generated"),
     },
-    "optim": {"tensor", "tape", "autograd", "devices", "kernels"},
+    "optim": {"tensor", "creation", "tape", "autograd", "devices", "dtypes", "kernels"},
     "datasets": {"optional"},
     "benchmarks": {"minigrad", "kernels", "optional"},  # the public interface, and the references
 }

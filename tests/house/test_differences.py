@@ -195,6 +195,30 @@ def state(m):
     return [found if found == "RuntimeError" else None, module.n.item()]
 
 
+@difference("options of optimizers", ours=[0.9, "RuntimeError"], theirs=["KeyError", "RMSprop"])
+def options(m):
+    p = m.ones(()).requires_grad_()
+    optimizer = m.optim.RMSprop([p], lr=0.0)
+    p.grad = m.ones(())
+    optimizer.step()
+
+    def later():
+        optimizer.param_groups[0].update(lr=0.05, alpha=0.0, momentum=0.5)
+        optimizer.step()
+        optimizer.param_groups[0]["lr"] = 0.1 / 3
+        optimizer.step()
+        return p
+
+    return [attempt(later), attempt(lambda: type(m.optim.RMSprop([p], capturable=True)).__name__)]
+
+
+@difference("`Softmax` without `dim`", ours="TypeError", theirs=[0.5, 0.5])
+def no_dim(m):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return attempt(lambda: m.nn.Softmax(None)(m.ones(2)))
+
+
 @difference("`detect_anomaly`", ours="RuntimeError", theirs="UserWarning")
 def anomaly(m):
     def forward():

@@ -264,3 +264,68 @@ def test_activations_can_be_subclassed_and_changed():
 def test_faults_are_named(fault, error, message):
     with pytest.raises(error, match=message):
         fault()
+
+
+# --- arguments and inputs that do not fit ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [2.0, 2.5, None, "a", [2], True])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("in_features", lambda n: nn.Linear(n, 3)),
+        ("out_features", lambda n: nn.Linear(3, n)),
+        ("num_embeddings", lambda n: nn.Embedding(n, 3)),
+        ("embedding_dim", lambda n: nn.Embedding(3, n)),
+        ("normalized_shape", lambda n: nn.LayerNorm([3, n])),
+        ("num_features", lambda n: nn.BatchNorm1d(n)),
+    ],
+)
+def test_sizes_are_integers(name, make, wrong):
+    with pytest.raises(TypeError, match=f"{name} is a size: expected integers, got "):
+        make(wrong)
+    for size in (2, np.int64(2), np.uint8(2), mg.tensor(2)):
+        make(size)
+    with pytest.raises(RuntimeError, match="non-negative sizes"):
+        make(-1)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: nn.LayerNorm(2.0), TypeError, "normalized_shape is a size"),
+        (lambda x: nn.Embedding(3, 2, 1.0), TypeError, "padding_idx: expected an integer or None"),
+        (lambda x: nn.Dropout("a"), TypeError, "p: expected a number, got str"),
+        (lambda x: nn.functional.dropout(x, None), TypeError, "p: expected a number, got NoneType"),
+        (lambda x: nn.BatchNorm1d(3, "a")(x), TypeError, "eps: expected a number, got str"),
+        (lambda x: nn.BatchNorm1d(3, 1e-5, "a")(x), TypeError, "momentum: .*number, got str"),
+        (lambda x: nn.LayerNorm(3, None)(x), TypeError, "eps: expected a number, got NoneType"),
+        (lambda x: nn.LeakyReLU("a")(x), TypeError, "negative_slope: expected a number, got str"),
+        (lambda x: nn.ELU((1,))(x), TypeError, "alpha: expected a number, got tuple"),
+        (lambda x: nn.Softplus(None)(x), TypeError, "beta: expected a number, got NoneType"),
+        (lambda x: nn.Softplus(1, "a")(x), TypeError, "threshold: expected a number, got str"),
+        (lambda x: nn.Softmax(1.0)(x), TypeError, "dim: expected an integer, got float"),
+        (lambda x: nn.LogSoftmax("a")(x), TypeError, "dim: expected an integer, got str"),
+        (lambda x: nn.Softmax(None)(x), TypeError, "dim: expected an integer, got NoneType"),
+        (lambda x: nn.Flatten(1.0)(x), TypeError, "dim: expected an integer, got float"),
+        (lambda x: nn.Flatten()([1.0]), TypeError, "input: expected a Tensor, got list"),
+        (lambda x: nn.BatchNorm1d(3)(None), TypeError, "input: expected a Tensor, got NoneType"),
+        (lambda x: nn.GELU()(None), TypeError, "input: expected a Tensor, got NoneType"),
+        (lambda x: nn.SiLU()("a"), TypeError, "input: expected a Tensor, got str"),
+    ],
+)
+def test_arguments_of_another_kind(call, error, message):
+    with pytest.raises(error, match=message):
+        call(mg.ones(2, 3))
+
+
+@pytest.mark.parametrize(
+    "layer", [lambda: nn.Linear(3, 2), lambda: nn.LayerNorm(3), lambda: nn.BatchNorm1d(3)]
+)
+@pytest.mark.parametrize("dtype", [mg.float64, mg.int64])
+def test_an_input_of_another_dtype(layer, dtype):
+    """PyTorch's RuntimeError; and what to do."""
+    words = r"dtype.*convert .*with \.to\(dtype\), or .* layer with \.float\(\) or \.double\(\)"
+    with pytest.raises(RuntimeError, match=words):
+        layer()(mg.ones(2, 3, dtype=dtype))
+    assert layer().double()(mg.ones(2, 3, dtype=mg.float64)).dtype == mg.float64

@@ -347,3 +347,39 @@ def test_clipping():
         nn.utils.clip_grad_norm_(parameters, 1.0, error_if_nonfinite=True)
     assert math.isnan(nn.utils.clip_grad_norm_(parameters, 1.0).item())
     assert np.isnan(parameters[0].grad.numpy()).all()
+
+
+class Forgetful(nn.Module):
+    """An __init__ that does not call the base class's."""
+
+    def __init__(self):
+        pass
+
+    def forward(self, x):
+        return x
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda m: m(mg.ones(1)), lambda m: list(m.parameters()), lambda m: m.state_dict(), repr,
+        lambda m: m.train(), lambda m: m.zero_grad(), lambda m: m.double(), lambda m: m.training,
+        lambda m: list(m.children()), lambda m: m.load_state_dict({}),
+    ],
+)  # fmt: skip
+def test_a_module_without_its_base_says_so(use):
+    with pytest.raises(AttributeError, match=r"Forgetful is not ready .*super\(\).__init__\(\)"):
+        use(Forgetful())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Sequential([nn.ReLU()]), r"'list' as module '0' .*; put \* in front"),
+        (lambda: nn.Sequential(nn.ReLU), r"'type' as module '0' .*; ReLU\(\) makes one"),
+        (lambda: nn.ModuleList(nn.ReLU()), "modules: expected Modules in a list, got ReLU"),
+    ],
+)
+def test_what_is_no_module_says_what_to_do(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()

@@ -1,6 +1,8 @@
 """Learning-rate schedules give PyTorch's sequence of rates, number for number."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -127,5 +129,112 @@ def test_last_epoch_resumes_without_a_state(case):
     ],
 )
 def test_faults_are_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make(optimizer(optim, mg))
+
+
+class Warm:
+    """A callable object: its attributes are the schedule's state."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, epoch):
+        self.calls += 1
+        return 1 / self.calls
+
+
+def test_a_callable_objects_state_is_kept():
+    """PyTorch's state dict: the object's attributes, None for a function."""
+    sgd = optimizer(optim, mg)
+    scheduler = ours.LambdaLR(sgd, [Warm(), lambda epoch: 0.5])
+    scheduler.step()
+    state = scheduler.state_dict()
+    assert state["lr_lambdas"] == [{"calls": 2}, None]
+    resumed = ours.LambdaLR(optimizer(optim, mg), [Warm(), lambda epoch: 0.5])
+    resumed.load_state_dict(state)
+    resumed.step()
+    scheduler.step()
+    assert resumed.get_last_lr() == scheduler.get_last_lr() == [RATES[0] / 3, RATES[1] / 2]
+    assert state["lr_lambdas"] == [{"calls": 2}, None]
+
+
+def test_plateau_after_a_group_is_added():
+    sgd = optimizer(optim, mg)
+    scheduler = ours.ReduceLROnPlateau(sgd, patience=0, factor=0.5, min_lr=0.2)
+    sgd.add_param_group({"params": [mg.zeros(1, requires_grad=True)], "lr": 0.3})
+    for metric in (1.0, 2.0):
+        scheduler.step(metric)
+    assert [group["lr"] for group in sgd.param_groups] == [0.25, 0.02, 0.2]
+    sgd = optimizer(optim, mg)
+    scheduler = ours.ReduceLROnPlateau(sgd, patience=0, min_lr=[0, 0])
+    sgd.add_param_group({"params": [mg.zeros(1, requires_grad=True)], "lr": 0.3})
+    scheduler.step(1.0)
+    with pytest.raises(RuntimeError, match=r"2 min_lrs, its optimizer has 3 .*set scheduler\.min"):
+        scheduler.step(2.0)
+    scheduler.min_lrs = [0, 0, 0.1]
+    scheduler.step(2.0)
+    assert sgd.param_groups[2]["lr"] == 0.1
+
+
+def test_groups_that_came_after_the_scheduler():
+    """Schedules of the rates there are take them along; others say what to do."""
+    sgd = optimizer(optim, mg)
+    step, each = ours.StepLR(sgd, 1, 0.5), ours.LambdaLR(sgd, lambda epoch: 1.0)
+    sgd.add_param_group({"params": [mg.zeros(1, requires_grad=True)], "lr": 0.3})
+    step.step()
+    assert [group["lr"] for group in sgd.param_groups] == [0.25, 0.01, 0.15]
+    with pytest.raises(
+        ValueError, match="LambdaLR has rates for 2 parameter groups, its optimizer"
+    ):
+        each.step()
+    assert each.last_epoch == 0
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.startswith("lambda")])
+@pytest.mark.parametrize("through", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_goes_on_by_itself(case, through):
+    whole = sequence(*ours_for(case))
+    scheduler, sgd = ours_for(case)
+    sequence(scheduler, sgd, range(6))
+    twin = through(scheduler)
+    assert sequence(twin, twin.optimizer, range(6, 16)) == whole[6:]
+    assert sgd.param_groups[0]["lr"] == whole[5][0]
+
+
+def test_the_last_rates_are_those_of_the_last_step():
+    sgd = optimizer(optim, mg)
+    scheduler = ours.ExponentialLR(sgd, 0.5)
+    sgd.param_groups[0]["lr"] = 7.0
+    assert scheduler.get_last_lr() == list(RATES)
+    scheduler.step()
+    assert scheduler.get_last_lr() == [3.5, 0.01]
+
+
+def test_a_rate_that_is_a_tensor_is_changed_in_place():
+    sgd = optimizer(optim, mg)
+    sgd.param_groups[0]["lr"] = rate = mg.tensor(0.5)
+    scheduler = ours.ExponentialLR(sgd, 0.5)
+    scheduler.step()
+    assert sgd.param_groups[0]["lr"] is rate
+    assert rate.item() == 0.25
+    assert scheduler.base_lrs[0].item() == 0.5
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda o: ours.StepLR(o, 0), ZeroDivisionError, "step_size: expected .* >= 1, got 0"),
+        (lambda o: ours.StepLR(o, "3"), TypeError, "step_size: expected a number, got str"),
+        (lambda o: ours.CosineAnnealingLR(o, 0), ZeroDivisionError, "T_max: expected .* got 0"),
+        (lambda o: ours.ExponentialLR(o, None), TypeError, "gamma: .*number, got NoneType"),
+        (lambda o: ours.MultiStepLR(o, 5), TypeError, "milestones: .*list of epochs, got int"),
+        (lambda o: ours.LambdaLR(o, 0.9), TypeError, "lr_lambda should be a function, .*float"),
+        (lambda o: ours.ReduceLROnPlateau(o, factor="a"), TypeError, "factor: .*number, got str"),
+        (lambda o: ours.ReduceLROnPlateau(o).step(None), TypeError, "metrics: .*got NoneType"),
+        (lambda o: ours.StepLR(o, 1).load_state_dict(3), TypeError, "state_dict: .*got int"),
+    ],
+)
+def test_options_are_checked(make, error, message):
     with pytest.raises(error, match=message):
         make(optimizer(optim, mg))

@@ -1,5 +1,7 @@
 """Optimizers: PyTorch's training runs, states, groups, errors."""
 
+import copy
+import pickle
 from itertools import product
 
 import numpy as np
@@ -109,6 +111,7 @@ def test_any_layout_and_size(name):
     shapes = ((3, 2), (), (0, 2), (300, 1000))
     for shape in shapes:
         plain = parameter(shape)
+        step(make(name, [row := mg.ones(3)[None].detach().requires_grad_()]), row)
         wide = np.full([2 * n for n in shape], np.nan, np.float32)
         every_second = wide[(..., *(slice(None, None, 2) for _ in shape))]
         every_second[...] = plain.detach().numpy()
@@ -273,3 +276,208 @@ def test_named_parameters():
     model = nn.Linear(2, 2)
     optimizer = optim.SGD(model.named_parameters(), lr=1.0)
     assert [id(p) for p in optimizer.param_groups[0]["params"]] == list(map(id, model.parameters()))
+
+
+# --- options, states, copies ----------------------------------------------------------------------
+
+
+KINDS = ("SGD", "Adam", "AdamW", "RMSprop")
+
+
+def ways(kind, option, value):
+    """The optimizer with an option told in each of the ways there are, and its parameter."""
+    maker = getattr(optim, kind)
+
+    def loaded(p):
+        other = maker([parameter()], lr=0.1, **{option: value})
+        optimizer = maker([p], lr=0.1)
+        optimizer.load_state_dict(other.state_dict())
+        return optimizer
+
+    def later(p):
+        optimizer = maker([p], lr=0.1)
+        optimizer.param_groups[0][option] = value
+        return optimizer
+
+    def added(p):
+        optimizer = maker([parameter(seed=9)], lr=0.1)
+        optimizer.add_param_group({"params": p, option: value})
+        return optimizer
+
+    yield lambda p: maker([p], lr=0.1, **{option: value})
+    yield lambda p: maker([{"params": [p], option: value}], lr=0.1)
+    yield from (loaded, later, added)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("kind", "option"),
+    [(kind, "maximize") for kind in KINDS]
+    + [("Adam", "amsgrad"), ("AdamW", "amsgrad"), ("RMSprop", "centered")]
+    + [("Adam", "decoupled_weight_decay")],
+)
+def test_an_option_works_wherever_it_is_told(kind, option):
+    torch = pytest.importorskip("torch", reason=NEEDS_TORCH)
+    start = parameter().detach().numpy()
+    theirs = torch.tensor(start, requires_grad=True)
+    stepper = getattr(torch.optim, kind)([theirs], lr=0.1, **{option: True})
+    gradients = np.random.default_rng(3).standard_normal((6, 3, 2)).astype(np.float32)
+    for g in gradients:
+        theirs.grad = torch.tensor(g)
+        stepper.step()
+    for make_one in ways(kind, option, True):
+        p = mg.tensor(start, requires_grad=True)
+        optimizer = make_one(p)
+        for g in gradients:
+            p.grad = mg.tensor(g)
+            optimizer.step()
+        np.testing.assert_allclose(p.tolist(), theirs.detach(), rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ways_of_stepping(kind):
+    """What chooses among PyTorch's kernels changes nothing; what changes a step is refused."""
+    maker, p = getattr(optim, kind), parameter()
+    optimizer = maker([p], foreach=False, differentiable=False)
+    assert optimizer.param_groups[0]["foreach"] is False
+    maker([{"params": [p], "foreach": True}])
+    with pytest.raises(RuntimeError, match="differentiable: expected False, for a step is not"):
+        maker([p], differentiable=True)
+    with pytest.raises(RuntimeError, match="differentiable"):
+        maker([{"params": [p], "differentiable": True}])
+    optimizer.param_groups[0]["capturable"] = True
+    p.grad = mg.ones(3, 2)
+    with pytest.raises(RuntimeError, match="capturable: expected False, for a step reads"):
+        optimizer.step()
+    with pytest.raises(RuntimeError, match="`fused` and `foreach` cannot be `True` together"):
+        optimizer.add_param_group({"params": parameter(), "fused": True, "foreach": True})
+    state = maker([p]).state_dict()
+    state["param_groups"][0]["differentiable"] = True
+    with pytest.raises(RuntimeError, match="differentiable"):
+        maker([p]).load_state_dict(state)
+
+
+@pytest.mark.parametrize("through", ["deepcopy", "pickle"])
+def test_a_copy_goes_on_by_itself(name, through):
+    """It steps the copied parameters, bit for bit, and leaves the others alone."""
+    model = nn.Linear(2, 3)
+    optimizer = make(name, model.parameters())
+    step(optimizer, *model.parameters(), times=2)
+    both = (optimizer, model)
+    twin, other = copy.deepcopy(both) if through == "deepcopy" else pickle.loads(pickle.dumps(both))
+    assert [id(p) for p in twin.param_groups[0]["params"]] == list(map(id, other.parameters()))
+    before = model.weight.tolist()
+    step(twin, *other.parameters(), seed=1, times=3)
+    assert model.weight.tolist() == before
+    step(optimizer, *model.parameters(), seed=1, times=3)
+    assert other.weight.tolist() == model.weight.tolist()
+    assert other.bias.tolist() == model.bias.tolist()
+
+
+def test_a_replaced_state_counts(name):
+    """A state that is dropped begins anew; an entry that is replaced is the one that is used."""
+    p, q = parameter(), parameter()
+    first, fresh = make(name, [p]), make(name, [q])
+    step(first, p, times=3)
+    q.data = p.detach().clone()
+    first.state[p] = {}
+    step(first, p, seed=1)
+    step(fresh, q, seed=1)
+    np.testing.assert_array_equal(p.tolist(), q.tolist())
+    for state in (first.state[p], fresh.state[q]):
+        for entry in set(state) - {"step"}:
+            state[entry] = mg.full((3, 2), 0.5).T.contiguous().T
+            assert not state[entry].is_contiguous()
+    first.load_state_dict(copy.deepcopy(first.state_dict()))
+    step(first, p, seed=2, times=2)
+    step(fresh, q, seed=2, times=2)
+    np.testing.assert_array_equal(p.tolist(), q.tolist())
+    first.state.clear()
+    fresh.state.clear()
+    step(first, p)
+    step(fresh, q)
+    np.testing.assert_array_equal(p.tolist(), q.tolist())
+
+
+def test_momentum_that_begins_late_is_not_dampened():
+    """PyTorch's: the buffer begins as the gradient, whatever the step's number."""
+    p = mg.zeros(1, requires_grad=True)
+    optimizer, seen = optim.SGD([p], lr=1.0, dampening=0.5), []
+    for momentum in (0, 0, 0.5, 0.5):
+        optimizer.param_groups[0]["momentum"] = momentum
+        p.grad = mg.ones(1)
+        optimizer.step()
+        seen.append(p.item())
+    assert seen == [-1.0, -2.0, -3.0, -4.0]
+
+
+@pytest.mark.parametrize("kind", ["Adam", "AdamW", "RMSprop"])
+def test_a_state_dict_is_whole(kind):
+    """Numbers of steps and means belong together, also in one that was taken before a step."""
+    p = parameter()
+    optimizer = getattr(optim, kind)([p])
+    step(optimizer, p)
+    state = optimizer.state_dict()["state"][0]
+    step(optimizer, p, seed=1)
+    now = optimizer.state_dict()["state"][0]
+    assert state["step"].item() == now["step"].item() == 2
+    for entry, value in now.items():
+        assert value.tolist() == state[entry].tolist()
+
+
+def test_double_after_a_step(name):
+    """The states follow the model, and PyTorch's half-way error does not come."""
+    model = nn.Linear(2, 3)
+    optimizer = make(name, model.parameters())
+    step(optimizer, *model.parameters(), times=2)
+    model.double()
+    step(optimizer, *model.parameters(), times=2)
+    for state in optimizer.state.values():
+        assert {v.dtype for k, v in state.items() if k != "step"} <= {mg.float64}
+
+
+@pytest.mark.torch
+def test_pytorchs_state_is_taken(name):
+    torch = pytest.importorskip("torch", reason=NEEDS_TORCH)
+    start = parameter().detach().numpy()
+    theirs = torch.tensor(start, requires_grad=True)
+    kind, options = trajectories.OPTIMIZERS[name]
+    other = getattr(torch.optim, kind)([theirs], **options)
+    ours = mg.tensor(start, requires_grad=True)
+    for seed in range(4):
+        g = np.random.default_rng(seed).standard_normal((3, 2)).astype(np.float32)
+        theirs.grad = torch.tensor(g)
+        other.step()
+        if seed == 1:
+            ours.data = mg.tensor(theirs)
+            optimizer = make(name, [ours], lr=9.0)
+            optimizer.load_state_dict(other.state_dict())
+            assert optimizer.state_dict()["param_groups"] == other.state_dict()["param_groups"]
+        elif seed > 1:
+            ours.grad = mg.tensor(g)
+            optimizer.step()
+    np.testing.assert_allclose(ours.tolist(), theirs.detach(), rtol=1e-5, atol=1e-6)
+    kept = {k for k, v in other.state_dict()["state"].get(0, {}).items() if v is not None}
+    assert set(optimizer.state_dict()["state"][0]) == kept
+
+
+def test_what_cannot_be_optimized_is_named():
+    model = nn.Module()
+    model.layers = [nn.Linear(2, 2)]
+    with pytest.raises(ValueError, match=r"empty parameter list; .* nn\.ModuleList, not those in"):
+        optim.SGD(model.parameters())
+    with pytest.raises(TypeError, match=r"but got Linear; pass its \.parameters\(\)"):
+        optim.SGD(nn.Linear(2, 2))
+    with pytest.raises(TypeError, match=r"one of them is .*Linear.*; pass its \.parameters\(\)"):
+        optim.SGD([nn.Linear(2, 2)])
+    with pytest.raises(TypeError, match="expected a list, got a set"):
+        optim.SGD([{"params": {parameter()}}])
+    p = mg.ones(1).expand(3).requires_grad_()
+    optimizer, p.grad = optim.SGD([p]), mg.ones(3)
+    with pytest.raises(RuntimeError, match=r"params: one cannot be changed: .* stands for several"):
+        optimizer.step()
+    optimizer = optim.SGD([parameter()])
+    optimizer.param_groups[0]["lr"] = None
+    optimizer.param_groups[0]["params"][0].grad = mg.ones(3, 2)
+    with pytest.raises(TypeError, match=r"param_groups: no step can be made with .*'lr': None"):
+        optimizer.step()

@@ -181,3 +181,89 @@ def test_the_state_of_another_optimizer_is_refused():
         adam.load_state_dict(sgd.state_dict())
     with pytest.raises(ValueError, match=r"lacks param_groups\.0\.momentum"):
         sgd.load_state_dict(adam.state_dict())
+
+
+# --- what comes from elsewhere --------------------------------------------------------------------
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("keep_vars", [False, True])
+def test_a_model_takes_pytorchs_state(keep_vars):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch live")
+    theirs = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    theirs(torch.randn(5, 3))
+    ours = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    state = theirs.state_dict(keep_vars=keep_vars)
+    assert ours.load_state_dict(state) == ([], [])
+    for key, value in ours.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), state[key].detach().numpy())
+    ours[0].weight.detach().zero_()
+    assert theirs[0].weight.abs().max() > 0
+    assert mg.tensor(theirs[0].weight).tolist() == theirs[0].weight.tolist()
+    with pytest.raises(RuntimeError, match=r"0\.weight: data: expected one of .*float16"):
+        ours.load_state_dict(theirs.half().state_dict())
+    with pytest.raises(TypeError, match=r"got torch\.Tensor; minigrad\.tensor\(data\) makes one"):
+        nn.Parameter(torch.ones(2))
+    with pytest.raises(TypeError, match=r"dict-like, got .*; pass its state_dict\(\)"):
+        ours.load_state_dict(theirs)
+
+
+class OnlyDLPack:
+    """An array of a library that knows no other way."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
+def test_a_model_takes_arrays():
+    layer = nn.Linear(2, 1)
+    weight = OnlyDLPack(np.float32([[1, 2]]))
+    layer.load_state_dict({"weight": weight, "bias": np.float64([3])})
+    assert (layer.weight.tolist(), layer.bias.tolist()) == ([[1, 2]], [3])
+    assert layer.bias.dtype == mg.float32
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("zipped", [True, False])
+def test_pytorchs_files_are_named(tmp_path, zipped):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch live")
+    path = tmp_path / "x.pt"
+    torch.save({"w": torch.ones(2)}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(
+        ValueError, match=r"x\.pt is not .* a pickle, which can run code .*torch.load"
+    ):
+        mg.load(path)
+
+
+def test_other_files_and_paths_are_named(tmp_path):
+    np.save(tmp_path / "x.npy", GOOD)
+    with pytest.raises(ValueError, match=r"but one array, which minigrad\.tensor\(numpy\.load"):
+        mg.load(tmp_path / "x.npy")
+    for path in (None, 3, nn.Linear(1, 1)):
+        with pytest.raises(TypeError, match=r"path: expected that of a file, as in load\(path\)"):
+            mg.load(path)
+    mg.save({"a": mg.ones(1)}, tmp_path / "a.npz")
+    with pytest.raises(RuntimeError, match="device: expected 'cuda' or 'cpu', got 'tpu'"):
+        mg.load(tmp_path / "a.npz", map_location="tpu")
+    with pytest.raises(FileNotFoundError, match="absent"):
+        mg.load(tmp_path / "absent.npz")
+
+
+def test_what_is_no_state_says_what_to_save(tmp_path):
+    model = nn.Linear(2, 1)
+    for save in (lambda: mg.save(model), lambda: mg.save({"model": model}, tmp_path / "x.npz")):
+        with pytest.raises(TypeError, match=r"got Linear.*; save\(x\.state_dict\(\), path\) saves"):
+            save()
+    with pytest.raises(TypeError, match=r"path: .* save\(state, path\), got NoneType"):
+        mg.save(model.state_dict())
+    with pytest.raises(TypeError, match=r"path: .* save\(state, path\), got OrderedDict"):
+        mg.save("x.npz", model.state_dict())
+    with pytest.raises(TypeError, match=r"got ndarray at 'a'; minigrad\.tensor\(\) makes"):
+        mg.save({"a": GOOD}, tmp_path / "x.npz")
+    assert not list(tmp_path.iterdir())

@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 
+from ...creation import check_numbers
 from ...functions import erf, log_softmax, relu, sigmoid, softmax, tanh
 from ...ops import elementwise, op, promotion
 from ...ops.elementwise import kinked, where
 from ...tensor import Tensor, apply
+from ..loss.checks import check_tensors
 
 __all__ = [
     "elu", "erf", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax",
@@ -27,6 +29,7 @@ def _leaky_relu(input, negative_slope):
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """input where it is positive, else negative_slope * input."""
+    check_numbers(negative_slope=negative_slope)
     return apply(_leaky_relu, (input, negative_slope))
 
 
@@ -42,11 +45,13 @@ def _elu(input, alpha):
 
 def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
     """input where it is positive, else alpha * (exp(input) - 1)."""
+    check_numbers(alpha=alpha)
     return apply(_elu, (input, alpha))
 
 
 def silu(input: Tensor) -> Tensor:
     """input * sigmoid(input)."""
+    check_tensors(input=input)
     return input * sigmoid(input)
 
 
@@ -64,6 +69,7 @@ def _softplus(input, beta, threshold):
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta * input)) / beta; the identity where beta * input > threshold."""
+    check_numbers(beta=beta, threshold=threshold)
     return apply(_softplus, (input, beta, threshold))
 
 
@@ -72,6 +78,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 
     Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.
     """
+    check_tensors(input=input)
     if approximate == "none":
         return input * (0.5 * (1 + erf(input * math.sqrt(0.5))))
     if approximate == "tanh":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...creation import check_numbers
 from ...tape import run
 from ...tensor import Tensor
 from ..loss.checks import check_tensors
@@ -15,6 +16,14 @@ def _normalize(input, mean, var, weight, bias, eps):
     return out if bias is None else out + bias
 
 
+def _check_dtype(name, x, input):
+    if x is not None and x.dtype != input.dtype:
+        raise RuntimeError(
+            f"{name}: expected the dtype of input, {input.dtype}, got {x.dtype}; "
+            "convert input with .to(dtype), or the layer with .float() or .double()"
+        )
+
+
 def layer_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
     bias: Tensor | None = None, eps: float = 1e-5,
@@ -24,6 +33,7 @@ def layer_norm(
     Source: Ba, Kiros and Hinton, "Layer Normalization", 2016.
     """
     check_tensors(input=input)
+    check_numbers(eps=eps)
     n = len(normalized_shape)
     if not n:
         raise RuntimeError("normalized_shape: expected at least one dimension, got none")
@@ -37,6 +47,7 @@ def layer_norm(
         if x is not None and tuple(x.shape) != tuple(normalized_shape):
             shapes = f"{tuple(normalized_shape)}, got {tuple(x.shape)}"
             raise RuntimeError(f"{name}: expected the shape of normalized_shape, {shapes}")
+        _check_dtype(name, x, input)
     dims = tuple(range(-n, 0))
     mean, var = input.mean(dims, True), input.var(dims, correction=0, keepdim=True)
     return _normalize(input, mean, var, weight, bias, eps)
@@ -53,11 +64,13 @@ def batch_norm(
     otherwise the running ones are used. Source: Ioffe and Szegedy, "Batch Normalization", 2015.
     """
     check_tensors(input=input)
+    check_numbers(momentum=momentum, eps=eps)
     running = {"running_mean": running_mean, "running_var": running_var}
     for name, x in (running | {"weight": weight, "bias": bias}).items():
         if x is not None and x.array.shape != input.array.shape[1:2]:
             channels = f"{input.shape[1]} elements, one per channel of input"
             raise RuntimeError(f"{name}: expected {channels}, got shape {tuple(x.shape)}")
+        _check_dtype(name, x, input)
     dims, shape = (0, *range(2, input.ndim)), (1, -1) + (1,) * (input.ndim - 2)
     if training or running_mean is None or running_var is None:
         n = input.numel() // max(input.shape[1], 1)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
+from ...dtypes import name_of
 from ...tensor import Tensor
 from .. import init
 from ..functional import embedding
 from ..module import Module
-from .parameters import new_parameter
+from .parameters import as_size, new_parameter
 
 __all__ = ["Embedding"]
 
@@ -24,12 +26,16 @@ class Embedding(Module):
         device: Any = None, dtype: Any = None,
     ):  # fmt: skip
         super().__init__()
-        n = num_embeddings
+        n = as_size("num_embeddings", num_embeddings)
+        d = as_size("embedding_dim", embedding_dim)
+        if padding_idx is not None and not isinstance(padding_idx, Integral):
+            kinds = f"an integer or None, got {name_of(padding_idx)}"
+            raise TypeError(f"padding_idx: expected {kinds}")
         if padding_idx is not None and not -n <= padding_idx < n:
             raise AssertionError(f"padding_idx must lie in num_embeddings ({n}), got {padding_idx}")
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.num_embeddings, self.embedding_dim = n, d
         self.padding_idx = None if padding_idx is None else padding_idx % n
-        self.weight = new_parameter((num_embeddings, embedding_dim), device, dtype)
+        self.weight = new_parameter((n, d), device, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

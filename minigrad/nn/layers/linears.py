@@ -8,8 +8,9 @@ from typing import Any
 from ...tensor import Tensor
 from .. import init
 from ..functional import linear
+from ..loss.checks import check_tensors
 from ..module import Module
-from .parameters import new_parameter
+from .parameters import as_size, new_parameter
 
 __all__ = ["Flatten", "Identity", "Linear"]
 
@@ -22,10 +23,11 @@ class Linear(Module):
         dtype: Any = None,
     ):  # fmt: skip
         super().__init__()
-        self.in_features, self.out_features = in_features, out_features
-        self.weight = new_parameter((out_features, in_features), device, dtype)
+        self.in_features = as_size("in_features", in_features)
+        self.out_features = as_size("out_features", out_features)
+        self.weight = new_parameter((self.out_features, self.in_features), device, dtype)
         self.register_parameter(
-            "bias", new_parameter(out_features, device, dtype) if bias else None
+            "bias", new_parameter(self.out_features, device, dtype) if bias else None
         )
         self.reset_parameters()
 
@@ -61,6 +63,7 @@ class Flatten(Module):
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, input: Tensor) -> Tensor:
+        check_tensors(input=input)
         return input.flatten(self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...creation import empty
@@ -10,8 +10,9 @@ from ...dtypes import int64
 from ...tensor import Tensor
 from .. import init
 from ..functional import batch_norm, layer_norm
+from ..loss.checks import check_tensors
 from ..module import Module
-from .parameters import new_parameter
+from .parameters import as_size, new_parameter
 
 __all__ = ["BatchNorm1d", "LayerNorm"]
 
@@ -42,8 +43,11 @@ class LayerNorm(_Normalisation):
         elementwise_affine: bool = True, bias: bool = True, device: Any = None, dtype: Any = None,
     ):  # fmt: skip
         super().__init__()
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
-        self.normalized_shape, self.eps = tuple(shape), eps
+        shape: Any = normalized_shape
+        if not isinstance(shape, Iterable) or isinstance(shape, str):
+            shape = (shape,)
+        self.normalized_shape = tuple([as_size("normalized_shape", n) for n in shape])
+        self.eps = eps
         self.elementwise_affine = elementwise_affine
         self._make_affine(self.normalized_shape, elementwise_affine, bias, device, dtype)
 
@@ -68,7 +72,8 @@ class BatchNorm1d(_Normalisation):
         dtype: Any = None, *, bias: bool = True,
     ):  # fmt: skip
         super().__init__()
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.num_features = num_features = as_size("num_features", num_features)
+        self.eps, self.momentum = eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         mean, var = (empty(num_features, device=device, dtype=dtype) for _ in range(2))
         batches = empty((), device=device, dtype=int64)
@@ -90,6 +95,7 @@ class BatchNorm1d(_Normalisation):
         self.reset_running_stats()
 
     def forward(self, input: Tensor) -> Tensor:
+        check_tensors(input=input)
         if input.ndim not in (2, 3):
             raise ValueError(f"expected 2D or 3D input (got {input.ndim}D input)")
         counts, momentum = self.training and self.track_running_stats, self.momentum

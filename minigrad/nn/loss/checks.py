@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...autograd import is_grad_enabled
+from ...dtypes import name_of
 from ...tensor import Tensor
 
 
@@ -32,7 +33,7 @@ def check_tensors(**arguments: Any) -> None:
     """TypeError unless all are Tensors."""
     for name, x in arguments.items():
         if not isinstance(x, Tensor):
-            raise TypeError(f"{name}: expected a Tensor, got {type(x).__name__}")
+            raise TypeError(f"{name}: expected a Tensor, got {name_of(x)}")
 
 
 def check_constant(**weights: Any) -> None:
