@@ -30,6 +30,9 @@ def of_ufunc(ufunc: np.ufunc, method: str, inputs: tuple, keywords: dict) -> Any
     if method != "__call__":
         name = f"np.{ufunc.__name__}.{method}"
         raise TypeError(f"{name} takes no Tensors; use its method or function, or pass t.numpy()")
+    if keywords.pop("where", True) is not True:
+        problem = "where= leaves the rest of a new Tensor undefined; use minigrad.where()"
+        raise TypeError(f"np.{ufunc.__name__}: {problem}")
     name = "eq" if ufunc is np.equal else ALIASES.get(ufunc.__name__, ufunc.__name__)
     operation = OPERATIONS.get(name)
     if operation is None or keywords or (len(inputs) == 1 and inputs[0].dtype.kind != "f"):

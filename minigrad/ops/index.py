@@ -122,8 +122,8 @@ def _check_mask(k, shape, dim):
     """Raise IndexError unless a mask goes with the dimensions from `dim`; NumPy lets some pass."""
     if k.dtype.kind == "b" and tuple(k.shape) != tuple(shape[dim : dim + k.ndim]):
         raise IndexError(
-            f"boolean index did not match: the shape of the mask {list(k.shape)} does not match "
-            f"the shape of the indexed tensor {list(shape)} at dimension {dim}"
+            f"boolean index did not match the indexed tensor of shape {list(shape)} at dimension "
+            f"{dim}: the shape of the mask is {list(k.shape)}"
         )
 
 
