@@ -81,8 +81,11 @@ def operation_of(loss: Any, holds: str | None = None, slopes_by: Any = None) -> 
         for k in (1, 2)
     ]
 
+    combine = getattr(loss, "combine", None)  # of a derived one that has parameters
+
     def one_pass(input, target, parameter, reduction, with_slopes):
         upstream, count = 1.0 if with_slopes else None, 1.0
+        parameter = parameter if combine is None else combine(*parameter)
         if reduction == "mean":
             count = input.size or math.nan
         number = parameter[0] if len(parameter) == 1 else parameter or 0.0
