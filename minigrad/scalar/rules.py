@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import math as libm
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
@@ -11,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..generated import define
+from ..kernels.cpu.bound import libm
 from ..kernels.namespace import namespace
 from .expressions import Expression, Trace, derivative, needed
 from .operations import CALLS, OPERATIONS, TRUTHS, ieee, on_library
