@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import math as libm
 from collections.abc import Callable
 from functools import cache, lru_cache
 from hashlib import sha256
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..generated import define
+from ..kernels.cpu.bound import libm
 from .expressions import Expression, Trace, derivative, needed
 from .operations import CALLS, OPERATIONS, TRUTHS, compute, ieee, on_library
 
