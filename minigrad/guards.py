@@ -109,8 +109,8 @@ def substitute(x: Tensor, known: dict[int, Tensor]) -> Tensor:
     t.array, t._grad, t.node, t.version = x.array.view(), x._grad, None, x.version
     t.view_of = None
     if x.view_of is not None:
-        base, node, chain = x.view_of
-        t.view_of = known.get(id(base), base), node, chain
+        base, *rest = x.view_of
+        t.view_of = known.get(id(base), base), *rest
     if hasattr(x, "__dict__"):
         t.__dict__ = x.__dict__
     return t

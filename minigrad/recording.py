@@ -174,7 +174,7 @@ class Recording(Tape):
         else:
             self.require("({0}.node is {1} or {0}.requires_grad and {0}.is_leaf)", tensor, node)
         if tensor.view_of is not None:
-            base, _, _ = tensor.view_of
+            base = tensor.view_of[0]
             self.require("{}.view_of[0].node is {}", tensor, base.node)
 
     def read_gradient(self, tensor: Any) -> None:
@@ -251,13 +251,13 @@ class Recording(Tape):
             self.capture(x)
             return self.constant(x)
         read, self._read = self._read, []
-        base = chain = None
+        base = chain = problem = None
         if x.view_of is not None and x.node is None:
-            base, _, chain = x.view_of
+            base, _, chain, problem, _ = x.view_of
         leaf = x.node is not None and x.is_leaf
         version = self._version(x.version)
         made = [self.text(part) for part in (_restored, x.array)]
-        made += [version, str(leaf), *map(self.text, (base, chain))]
+        made += [version, str(leaf), *map(self.text, (base, chain, problem))]
         line = (self._read, f"{made[0]}({', '.join(made[1:])})")
         self._names[id(x)] = name = f"a{len(self._alive)}"
         self._alive.append(x)
@@ -417,12 +417,12 @@ def _gradient(tensor):
     return tensor._grad
 
 
-def _restored(array, version, requires_grad, base, chain):
+def _restored(array, version, requires_grad, base, chain, problem):
     """A Tensor that the step made, of its array."""
     t = Tensor.wrap(array)
     t.version = version
     if base is not None:
-        t.view_of = base, base.node, chain
+        t.view_of = base, base.node, chain, problem, version[0]
     return t.requires_grad_() if requires_grad else t
 
 
@@ -602,8 +602,8 @@ def _outside(x, known):
             out = known[id(x)] = x if x.is_leaf else x.detach()
             out._grad = x._grad
             if out.view_of is not None:
-                base, node, chain = out.view_of
-                out.view_of = known.get(id(base), base), node, chain
+                base, *rest = out.view_of
+                out.view_of = known.get(id(base), base), *rest
         return known[id(x)]
     kind = type(x)
     if isinstance(x, tuple) or kind is list:

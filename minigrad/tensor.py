@@ -13,14 +13,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from . import devices, dtypes
+from . import devices, dtypes, numpy_calls
 from .autograd import enable_grad, graph, is_grad_enabled
 from .autograd.graph import Node
 from .devices import CPU, CUDA, on_gpu, settled
 from .holder import ArrayHolder
-from .ops import ALIASES, OPERATIONS, Op, index, storage
+from .ops import Op, index, storage
 from .ops.arguments import as_pytorch
-from .ops.promotion import NUMBERS
+from .ops.promotion import NUMBERS, stored
 from .printing import format_tensor
 from .tape import active_tape, raw, refuse, run
 
@@ -33,14 +33,15 @@ class Tensor(ArrayHolder):
     `minigrad.tensor(data)`; `Tensor(array)` wraps without a copy.
     """
 
-    __slots__ = ("__weakref__", "_grad", "node", "version", "view_of")
+    __slots__ = ("__weakref__", "_grad", "_node", "version", "view_of")
 
     _grad: Tensor | None
-    node: Node | None
+    _node: Node | None
     # A counter of in-place changes, shared with every Tensor on the same memory.
     version: list[int]
     # For a view: the Tensor that owns the memory, its node when the view was recorded, and the
-    # operations that lead from one to the other.
+    # operations that lead from one to the other; then why it cannot follow changes of the memory
+    # (None: it can), and how many there were when it was made.
     view_of: tuple | None
 
     def __init__(self, array: Any, requires_grad: bool = False):
@@ -51,7 +52,8 @@ class Tensor(ArrayHolder):
             )
         dtypes.as_dtype(array.dtype, "array")
         array = settled(array)  # of a subclass, which would compute in its own way
-        self.array, self._grad, self.node, self.version, self.view_of = array, None, None, [0], None
+        self.array, self.version = array, [0]
+        self._grad = self._node = self.view_of = None
         tape = active_tape()
         if tape is not None:
             tape.made(array)
@@ -67,7 +69,7 @@ class Tensor(ArrayHolder):
         t = _new(Tensor)
         t.array = array if type(array) is np.ndarray else settled(array)
         t._grad = t.view_of = None
-        t.node, t.version = node, [0] if version is None else version
+        t._node, t.version = node, [0] if version is None else version
         return t
 
     @staticmethod
@@ -99,6 +101,17 @@ class Tensor(ArrayHolder):
     # --- autograd -----------------------------------------------------------------------------
 
     @property
+    def node(self) -> Node | None:
+        """The place in the graph: of a view, behind all changes of the memory it looks at."""
+        if self.view_of is not None:
+            self._follow_base()
+        return self._node
+
+    @node.setter
+    def node(self, new: Node | None) -> None:
+        self._node = new
+
+    @property
     def grad(self) -> Tensor | None:
         """The gradient that backward() collects, a Tensor of this shape and dtype, or None."""
         tape = active_tape()
@@ -128,7 +141,11 @@ class Tensor(ArrayHolder):
 
     @property
     def requires_grad(self) -> bool:
-        return self.node is not None
+        if self.view_of is not None:
+            if self._cannot_follow():
+                return True
+            self._follow_base()
+        return self._node is not None
 
     @requires_grad.setter
     def requires_grad(self, mode: bool) -> None:
@@ -155,13 +172,12 @@ class Tensor(ArrayHolder):
     @property
     def is_leaf(self) -> bool:
         """Whether it was computed from nothing that requires a gradient."""
-        return self.node is None or self.node.op is None
+        node = self.node
+        return node is None or node.op is None
 
     @property
     def grad_fn(self) -> Node | None:
         """The node of the operation that made it; None for a leaf."""
-        if self.view_of is not None:
-            self._follow_base()
         return None if self.is_leaf else self.node
 
     def backward(
@@ -188,31 +204,51 @@ class Tensor(ArrayHolder):
 
     def detach_(self) -> Self:
         """Leave the graph; returns self."""
-        if self.node is not None or self.view_of is not None:
+        if self.view_of is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        if self._node is not None:
             run(_leave_graph, self)
         return self
 
     def _follow_base(self):
         """A view whose base was changed in place takes its place behind the base's new node."""
-        base, recorded, chain = self.view_of
-        if recorded is base.node or base.is_leaf:  # a leaf's place changes by requires_grad_ only
+        base, recorded, chain, problem, count = self.view_of
+        if problem is not None:
+            if is_grad_enabled() and self._cannot_follow():
+                raise RuntimeError(
+                    problem.format("its base or another view of its base has been modified inplace")
+                )
             return
+        node = base._node
+        if node is recorded or node is None or (node.op is None and count == self.version[0]):
+            return  # a base that came to need a gradient unchanged is another leaf, as in PyTorch
         with enable_grad():
             t = base
             for operation, options in chain:
                 t = apply(operation, (t, *options))
-        self.node, self.view_of = t.node, (base, base.node, chain)
+        self._place(t._node)
+        self.view_of = base, node, chain, problem, self.version[0]
+
+    def _place(self, node):
+        """Take another node, which keeps the gradient if the one before did."""
+        before = self._node
+        if before is not None and before.op is not None:
+            node.owner, before.owner = before.owner, None
+        self._node = node
+
+    def _cannot_follow(self):
+        """Whether it is a view of memory in the graph whose changes since it could not follow."""
+        base, _, _, problem, count = self.view_of
+        return problem is not None and base._node is not None and count != self.version[0]
 
     def _change(self, function, *args):
         """Run an out-of-place function of self, then take over its value and place in the graph."""
-        recorded = is_grad_enabled() and (
-            self.requires_grad or any(isinstance(x, Tensor) and x.requires_grad for x in args)
-        )
+        recorded = self._is_recorded(args)
         before = self
         if recorded:
             self._check_may_change()
             # What formulas read must not move.
-            before = Tensor.wrap(run(graph.copied, raw(self)), self.node)
+            before = Tensor.wrap(run(graph.copied, raw(self)), self._node)
         out = function(before, *args)
         if out.array.shape != self.array.shape:
             raise RuntimeError(
@@ -228,11 +264,21 @@ class Tensor(ArrayHolder):
             self._take_node(out.node)
         return self
 
+    def _is_recorded(self, args):
+        """Whether a change in place by these arguments belongs in the graph."""
+        owner = self if self.view_of is None else self.view_of[0]
+        return is_grad_enabled() and any(
+            isinstance(x, Tensor) and x.requires_grad for x in (owner, self, *args)
+        )
+
     def _check_may_change(self):
-        base = self.view_of[0] if self.view_of else self
-        if base.requires_grad and base.is_leaf:
+        base, _, _, problem, _ = self.view_of or (self, None, (), None, 0)
+        if problem is not None:
+            raise RuntimeError(problem.format("is being modified inplace"))
+        needed = self._node is not None or base._node is not None
+        if needed and (base._node is None or base._node.op is None):
             raise RuntimeError(
-                f"{'a view of ' if self.view_of else ''}a leaf Variable that requires grad is "
+                f"{'' if base is self else 'a view of '}a leaf Variable that requires grad is "
                 "being used in an in-place operation. Wrap the change in no_grad(), or change a "
                 "clone()."
             )
@@ -244,12 +290,13 @@ class Tensor(ArrayHolder):
 
     def _take_node(self, node):
         if self.view_of is None:
-            self.node = node
+            self._place(node)
             return
-        base, _, chain = self.view_of
-        base.node = Node(
-            storage.paste, (base.node, node), (None, None, None, chain, base.array), (), base
+        base, _, chain, *_ = self.view_of
+        pasted = Node(
+            storage.paste, (base._node, node), (None, None, None, chain, base.array), (), base
         )
+        base._place(pasted)
         self._follow_base()
 
     # --- Python, NumPy and other libraries ----------------------------------------------------
@@ -286,19 +333,11 @@ class Tensor(ArrayHolder):
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         return self.array.__dlpack__(**options)
 
-    def __array_ufunc__(
-        self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any
-    ) -> Any:
-        if method != "__call__" or out is not None:
-            return NotImplemented
-        name = "eq" if ufunc is np.equal else ALIASES.get(ufunc.__name__, ufunc.__name__)
-        function = OPERATIONS.get(name)
-        if function is not None:
-            return function(*(x if isinstance(x, Tensor) else as_operand(x) for x in inputs))
-        if any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
-            raise TypeError(f"np.{ufunc.__name__} has no gradient here; detach() the tensor first")
-        arrays = [x._value() if isinstance(x, Tensor) else x for x in inputs]
-        return Tensor.wrap(ufunc(*arrays, **kwargs))  # CuPy's arrays answer NumPy's functions
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
+        return numpy_calls.of_ufunc(ufunc, method, inputs, keywords)
+
+    def __array_function__(self, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
+        return numpy_calls.of_function(func, args, kwargs)
 
     def __record__(self, operation: Op, args: tuple) -> Tensor:
         return apply(operation, args)
@@ -317,7 +356,9 @@ class Tensor(ArrayHolder):
 
     def __repr__(self) -> str:
         suffixes = []
-        if self.grad_fn is not None:
+        if self.view_of is not None and self._cannot_follow():
+            suffixes.append("grad_fn=<Invalid>")
+        elif self.grad_fn is not None:
             suffixes.append(f"grad_fn={self.grad_fn!r}")
         elif self.requires_grad:
             suffixes.append("requires_grad=True")
@@ -362,21 +403,28 @@ class Tensor(ArrayHolder):
         if not isinstance(value, (Tensor, *NUMBERS)):
             raise TypeError(f"can't assign a {type(value).__name__} to a Tensor")
         source, key = self._at(key)
-        if isinstance(value, Tensor) and source.is_cuda:
-            value = value.to(CUDA)
-        if is_grad_enabled() and (source.requires_grad or getattr(value, "requires_grad", False)):
+        if not isinstance(value, Tensor):
+            value = stored(index.assign, (self.array, value))[1]
+        else:
+            if source.is_cuda:
+                value = value.to(CUDA)
+            if value.shape[:1] == (1,):  # sizes of 1 in front, which NumPy drops as well
+                shape = value.array.shape
+                kept = next((i for i, n in enumerate(shape) if n != 1), len(shape))
+                value = value.reshape(shape[kept:])
+        if source._is_recorded((value,)):
             source._change(index.assign, value, key)
         else:
             source._store(key, raw(value))
 
     def _at(self, key):
         """The Tensor to index, self or a view of it, and an index that its array understands."""
-        key = _as_index(key)
-        if type(key) is tuple:
-            first, then = index.numbers_first(key)
-            if then is not None:
-                self, key = self[first], then
-        return self, key if type(self.array) is np.ndarray else index.on_gpu(key)
+        picks, arrays = index.canonical(key, self.array.shape)
+        if not arrays:
+            return self, picks
+        if picks:
+            self = apply(index.getitem, (self, picks))
+        return self, arrays if type(self.array) is np.ndarray else index.on_gpu(arrays)
 
     def to(
         self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False,
@@ -427,10 +475,20 @@ class Tensor(ArrayHolder):
         """Overwrite with `src`, broadcast, cast and moved; returns self."""
         if isinstance(src, Tensor) and type(src.array) is not type(self.array):
             src = src.to(self.device)
+        if getattr(src, "ndim", 0) > self.array.ndim:
+            raise RuntimeError(
+                f"output with shape {list(self.shape)} doesn't match the broadcast shape "
+                f"{list(src.shape)}"
+            )
         return self._change(lambda old, new: apply(index.assign, (old, new, ...)), src)
 
     def fill_(self, value: Any) -> Self:
-        """Overwrite every element with `value`; returns self."""
+        """Overwrite every element with `value`, a number or a 0-d tensor; returns self."""
+        if getattr(value, "ndim", 0):
+            raise RuntimeError(
+                "fill_ only supports 0-dimension value tensor but got tensor with "
+                f"{value.ndim} dimensions."
+            )
         return self.copy_(value)
 
     def zero_(self) -> Self:
@@ -442,6 +500,11 @@ class Tensor(ArrayHolder):
         return Tensor(np.array(as_operand(data), self.dtype)).to(self.device)
 
 
+UNRECORDED = (
+    "A view was created in no_grad mode and {} with grad mode enabled. Given that this use case is "
+    "ambiguous and error-prone, it is forbidden. Make the view and the change both inside the "
+    "no_grad block (if the change is not to be tracked), or both outside (if it is)."
+)
 _new = Tensor.__new__
 _DEVICES = ("cpu", "cuda", "mps", "meta")
 OPERANDS = (Tensor, *NUMBERS, np.ndarray, np.generic)
@@ -471,7 +534,7 @@ def apply(operation: Op, args: tuple) -> Tensor:
                 x._follow_base()
             if tape is not None:
                 tape.capture(x)
-            array, node = x.array, x.node
+            array, node = x.array, x._node
             if node is not None:
                 needed = True
             if dtype is None:
@@ -505,12 +568,12 @@ def apply(operation: Op, args: tuple) -> Tensor:
     # 4. A Tensor, with a node if it needs a gradient, and a base if it is a view.
     result = _new(Tensor)  # Tensor.wrap, without the call
     result.array = out if type(out) is np.ndarray else settled(out)
-    result._grad = result.node = result.view_of = None
+    result._grad = result._node = result.view_of = None
     result.version = [0]
     if needed and operation.differentiable and is_grad_enabled() and result.array.dtype.kind == "f":
         _record(operation, inputs, options, held, arrays, parents, result)
         if tape is not None:
-            tape.recorded(result.node)
+            tape.recorded(result._node)
     if operation.view:
         _remember_base(operation, inputs[0], options, result)
     return result
@@ -529,7 +592,7 @@ def _record(operation, inputs, options, held, arrays, parents, result):
     for i in dropped:
         arrays[i] = None
     values = (result.array if reads_out else None, *arrays, *options)
-    result.node = Node(operation, parents, values, stamps, result.array)
+    result._node = Node(operation, parents, values, stamps, result.array)
 
 
 def _arrays(x):
@@ -545,11 +608,17 @@ def _tensors_in(x):
 
 
 def _remember_base(operation, source, options, result):
-    """If the result shares the memory of its source, it is a view of what owns that memory."""
-    if result.array is source.array or np.may_share_memory(result.array, source.array):
-        base, _, chain = source.view_of or (source, None, ())
+    """If the result shares the memory of its source, it is a view of what owns that memory; of no
+    elements, it is one as well."""
+    array = result.array
+    if array is source.array or not array.size or np.may_share_memory(array, source.array):
+        base, _, chain, problem, _ = source.view_of or (source, None, (), None, 0)
+        if problem is None:
+            problem = operation.problem if is_grad_enabled() else UNRECORDED
         result.version = source.version
-        result.view_of = (base, base.node, (*chain, (operation, options)))
+        result.view_of = (
+            base, base._node, (*chain, (operation, options)), problem, source.version[0]
+        )  # fmt: skip
 
 
 def as_operand(x: Any) -> Any:
@@ -597,34 +666,12 @@ def on_one_device(inputs: tuple) -> list | None:
     return [as_operand(x).to(CUDA) if host else x for x, host in zip(inputs, on_cpu, strict=True)]
 
 
-def _as_index(key):
-    """An index of what NumPy understands and Tensors: lists inside become arrays."""
-    if isinstance(key, tuple):
-        return tuple(map(_as_index, key))
-    if isinstance(key, Tensor):
-        if key.dtype.kind == "f":
-            raise IndexError(
-                f"tensors used as indices must be integer or bool tensors, got {key.dtype}"
-            )
-        if key.array.dtype.kind == "b":
-            refuse("the shape of x[mask] depends on values; use where()")
-        return key
-    if isinstance(key, np.ndarray):
-        return key.copy()  # the backward pass reads it, and the user may change it
-    if isinstance(key, list):
-        try:
-            return run(np.asarray, key, None if key else np.int64)
-        except ValueError:
-            raise IndexError(f"index: expected nested lists of equal length, got {key}") from None
-    return key
-
-
 # --- array functions that a recorded step repeats -------------------------------------------------
 
 
 def _assign(array, where, value, version):
     try:
-        array[where] = value
+        index.write(array, where, value)
     except (ValueError, OverflowError) as error:
         writeable = getattr(array.flags, "writeable", True)  # CuPy's always is
         if isinstance(value, NUMBERS) and writeable:
@@ -648,7 +695,7 @@ def _set_leaf(tensor, requires_grad):
 
 
 def _leave_graph(tensor):
-    tensor.node = tensor.view_of = None
+    tensor._node = None
 
 
 def _place(array):

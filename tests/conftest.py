@@ -31,6 +31,7 @@ CPU_ONLY = {  # room/file, or room/file::test -> why it is skipped on a GPU
     "house/test_architecture.py": "the imports are the same on any device",
     "house/test_bad_calls.py": AT_ONCE,
     "benchmarks/test_bench.py": RUNS,
+    "house/test_environment.py": RUNS,
     "cli/test_checkpoint.py": RUNS,
     "cli/test_cli.py": RUNS,
     "kernels/test_determinism.py": KERNELS,

@@ -51,8 +51,10 @@ def kernel_alone(function: Callable) -> Callable:
 
 def _with_numba() -> tuple[ModuleType, ModuleType]:
     """With the first kernel, not before: `import minigrad` takes a third without Numba."""
-    from . import binding, threads
-
+    try:
+        from . import binding, threads
+    except (RuntimeError, ValueError) as error:  # it reads its environment variables
+        raise ImportError(f"Numba does not start, see the NUMBA_ variables: {error}") from error
     return binding, threads
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -83,7 +83,7 @@ def kernel(
     form = "-".join(["parallel" if parallel else "serial", *map(str, classes)])
     function.__qualname__ = bind.title(loop, rule, dtype.name, form, _SOURCE)
     function.__module__ = loop.__module__
-    return keep_on_disk(njit(parallel=parallel, **OPTIONS)(function))
+    return _compiled(function, parallel=parallel, **OPTIONS)
 
 
 @cache
@@ -92,12 +92,34 @@ def kernel_alone(function: Callable) -> Any:
 
     Its qualified name must tell what is in it.
     """
-    alone = njit(error_model="numpy")
     inlined = njit(error_model="numpy", forceinline=True)
     bound_function = bind.bind(function, {}, inlined)
     bound_function.__module__ = function.__module__
     bound_function.__qualname__ = function.__qualname__
-    return keep_on_disk(alone(bound_function))
+    return _compiled(bound_function, error_model="numpy")
+
+
+def _compiled(function: Callable, **options: Any) -> Any:
+    if numba.config.DISABLE_JIT:
+        return _in_python(function)
+    return keep_on_disk(njit(**options)(function))
+
+
+def _in_python(function):
+    """What a kernel does and gives, in plain Python, for NUMBA_DISABLE_JIT=1: a debugger can step
+    through it. Arithmetic as compiled never warns, and results are Python's numbers."""
+
+    def python(x):
+        if isinstance(x, tuple):
+            return tuple(map(python, x))
+        return x.item() if isinstance(x, np.generic) else x
+
+    @wraps(function)
+    def kernel(*arguments):
+        with np.errstate(all="ignore"):
+            return python(function(*arguments))
+
+    return kernel
 
 
 # --- an argument that is an array or a number: bound.py, by type ---------------------------------
@@ -107,6 +129,9 @@ def kernel_alone(function: Callable) -> Any:
 def _element_of(real):
     def element(x, i):
         """See bound.element."""
+        if isinstance(x, np.ndarray):
+            return x[i]
+        return x if isinstance(x, tuple) else real(x)
 
     @overload(element)
     def _element(x, i):

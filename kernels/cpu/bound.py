@@ -1,10 +1,13 @@
 """The names that a loop leaves open: `binding` fills them in for each rule and float type.
 
 Loops import them from here, where they are what they would be in a program of float64 in plain
-Python. A kernel never runs these: what it gets instead is told with each.
+Python. A kernel never runs these: what it gets instead is told with each. (With NUMBA_DISABLE_JIT=1
+kernels are plain Python.)
 """
 
 import math
+import os
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -37,6 +40,9 @@ def log1p(x: float) -> float:
     """log(1 + x); elementary.py's."""
     return math.log1p(x)
 
+
+# Whose functions generated loops call. Python's raise where C's have an answer, and NumPy's do not.
+libm: ModuleType = math if os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0") else np
 
 # An argument may be an array or, for all elements alike, a number. Which it is, is known when a
 # kernel is compiled, so that neither form costs the other anything.

@@ -7,11 +7,14 @@ When the last of these is gone, the lease is, and the memory comes back; not bef
 from __future__ import annotations
 
 import weakref
+from itertools import count
 
 import numpy as np
 
 SMALLEST = 1 << 20  # bytes; below, the C library reuses memory itself and no pages fault
-LIMIT = 1 << 29  # bytes kept at most
+IDLE = 2  # times the bytes lent at once, lately: so much is kept while nobody holds it
+LIMIT = 1 << 29  # bytes: the most that is kept so
+LATELY = 1024  # requests, or up to twice as many: more than a training step has
 LINE = 64  # bytes: a vector of the widest kind that starts at a multiple lies in one cache line
 
 
@@ -19,8 +22,10 @@ class Lease(np.ndarray):
     """A buffer's bytes. A type of its own, or NumPy would skip it when it follows `base`."""
 
 
-_free: dict[int, list[np.ndarray]] = {}  # by size
-_lent: dict[int, weakref.ref] = {}  # keeps the references alive, which give the buffers back
+_free: dict[int, list[np.ndarray]] = {}  # by size, those first that nobody has asked for longest
+_lent: dict[int, tuple[weakref.ref, int]] = {}  # alive, for they give the buffers back; sizes
+_most = [0, 0]  # bytes lent at once: since the latest multiple of LATELY requests, and before
+_requests = count(1)
 
 
 def empty_like(array: np.ndarray) -> np.ndarray:
@@ -28,9 +33,12 @@ def empty_like(array: np.ndarray) -> np.ndarray:
     size = array.nbytes
     if size < SMALLEST:
         return np.empty(array.shape, array.dtype)
-    try:
-        buffer = _free[size].pop()
-    except (KeyError, IndexError):
+    buffers = _free.pop(size, None)
+    if buffers:
+        buffer = buffers.pop()
+        if buffers:
+            _free[size] = buffers  # last in order
+    else:
         owner = Lease(size + LINE, np.uint8)
         start = -owner.ctypes.data % LINE
         buffer = owner[start : start + size]
@@ -38,15 +46,30 @@ def empty_like(array: np.ndarray) -> np.ndarray:
 
     def take_back(ref):
         del _lent[id(ref)]
-        kept = sum(n * len(buffers) for n, buffers in list(_free.items()))
-        if kept + size > LIMIT:  # room for the sizes now in use
-            empty_cache()
-        if size <= LIMIT:
-            _free.setdefault(size, []).append(buffer)
+        _free.setdefault(size, []).append(buffer)
+        _trim()
 
     ref = weakref.ref(lease, take_back)
-    _lent[id(ref)] = ref
+    _lent[id(ref)] = ref, size
+    if next(_requests) % LATELY == 0:
+        _most[:] = 0, _most[0]
+    _most[0] = max(_most[0], sum(n for _, n in list(_lent.values())))
     return np.ndarray(array.shape, array.dtype, lease)
+
+
+def _trim():
+    """Give back to the system what is more than enough."""
+    enough = min(IDLE * max(_most), LIMIT)
+    idle = {size: size * len(buffers) for size, buffers in list(_free.items())}
+    too_much = sum(idle.values()) - enough
+    for size, kept in idle.items():
+        if too_much <= 0:
+            break
+        buffers = _free.get(size, [])
+        del buffers[: -(-min(too_much, kept) // size)]
+        too_much -= kept
+        if not buffers:
+            _free.pop(size, None)
 
 
 def empty_cache() -> None:

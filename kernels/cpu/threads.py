@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -27,8 +28,10 @@ def shared_kernel(
     The bits are the same. Numba's workqueue layer ends the process if two Python threads launch at
     once, and OpenMP would give each of them a team of its own.
     """
-    start_threads()
-    parallel, serial = (binding.kernel(loop, rule, dtype, p, *classes) for p in (True, False))
+    serial = binding.kernel(loop, rule, dtype, False, *classes)
+    if not start_threads():
+        return serial
+    parallel = binding.kernel(loop, rule, dtype, True, *classes)
 
     def launch(*arguments: Any) -> Any:
         if not _team.acquire(False):
@@ -42,20 +45,32 @@ def shared_kernel(
 
 
 @cache
-def start_threads() -> None:
-    """Numba's threads, told not to wait for work for long, if they are GNU OpenMP's.
+def start_threads() -> bool:
+    """Whether there are Numba's threads, from now on. They are told not to wait for work for long,
+    if they are GNU OpenMP's.
 
     They would spin for milliseconds and keep those of NumPy's BLAS from the cores: a product of
     128 x 784 by 784 x 1024, then a loss of 40,000, took 8.0 ms on two cores, and takes 1.4. The
     loss alone takes as long as before; with OMP_WAIT_POLICY=passive, six times as long. Where
     PyTorch shares the library, its small steps take a fifth longer, larger ones a quarter as long.
     """
-    waits = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
-    if waits & os.environ.keys():  # somebody has decided
-        return
-    os.environ["GOMP_SPINCOUNT"] = "5000"  # which the library reads when it is loaded
-    numba.get_num_threads()
-    del os.environ["GOMP_SPINCOUNT"]
+    if numba.config.DISABLE_JIT:
+        return False
+    decided = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()  # by somebody else
+    if not decided:
+        os.environ["GOMP_SPINCOUNT"] = "5000"  # which the library reads when it is loaded
+    try:
+        numba.get_num_threads()
+    except (ValueError, RuntimeError) as error:
+        problem = " ".join(str(error).split())
+        warnings.warn(
+            f"kernels run in one thread, for Numba's do not start: {problem}", stacklevel=2
+        )
+        return False
+    finally:
+        if not decided:
+            del os.environ["GOMP_SPINCOUNT"]
+    return True
 
 
 def _in_forked_child() -> None:

@@ -5,26 +5,37 @@ value w y log(1 + e^-x) + (1 - y) log(1 + e^x);  slope (1 - y) p - w y (1 - p), 
 With s = log(1 + e^-|x|), log(1 + e^-x) = max(-x, 0) + s: nothing overflows.
 """
 
+import math
+
 from ..namespace import Array, Math, Point, Real, namespace
 
 
 def reference(x: Array, y: Array, pos_weight: Array = 1.0) -> tuple[Array, Array, Array]:
     """The value and its derivatives by x and by y, on arrays or Tensors of one shape."""
-    xp = namespace(x)
-    s = xp.log1p(xp.exp(-xp.abs(x)))
-    above, below = xp.clip(x, 0.0, None), xp.clip(-x, 0.0, None)
     positive = pos_weight * y
-    value = positive * (below + s) + (1 - y) * (above + s)
+    value = positive * softplus(-x) + (1 - y) * softplus(x)
     slope = (1 - y) * sigmoid(x) - positive * sigmoid(-x)
-    by_target = (pos_weight - 1) * s + pos_weight * below - above  # -x without a weight
-    return value, slope, by_target
+    return value, slope, (pos_weight - 1) * softplus(-x) - x
+
+
+# Of Tensors both are operations with slopes of their own: |x| would spoil these at 0.
 
 
 def sigmoid(x: Array) -> Array:
     """1 / (1 + e^-x), whose exponential is never above 1."""
     xp = namespace(x)
+    if hasattr(xp, "sigmoid"):
+        return xp.sigmoid(x)
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1.0, e) / (1 + e)
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + e^x), which overflows nowhere."""
+    xp = namespace(x)
+    if hasattr(xp, "nn"):
+        return xp.nn.functional.softplus(x, threshold=math.inf)
+    return xp.clip(x, 0.0, None) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
 def rule(real: Real, math: Math) -> Point:

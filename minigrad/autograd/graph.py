@@ -198,7 +198,8 @@ copied = methodcaller("copy", "K")  # of an array on any device, in its order of
 
 
 def _as_dtype(g, dtype):
-    return g.astype(dtype, copy=False)
+    """An array or a Tensor, whose cast is recorded, in a dtype."""
+    return g if g.dtype == dtype else g.astype(dtype)
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
@@ -235,8 +236,8 @@ def _first_gradients(outputs, gradients, create_graph):
                 f"Mismatch in shape: gradient has a shape of {g.array.shape} and the output has a "
                 f"shape of {t.array.shape}."
             )
-        elif not create_graph:
-            g = run(_as_dtype, g.array, t.array.dtype)
+        else:
+            g = run(_as_dtype, g if create_graph else g.array, t.array.dtype)
         pending[t.node] = run(add, pending[t.node], g) if t.node in pending else g
     return pending
 
@@ -293,7 +294,7 @@ def backward(
     found, owned = _run(outputs, grads, retain_graph, create_graph, owners)
     for node, g in found.items():
         tensor = node.owner and node.owner() if owners is None else owners.get(node)
-        if tensor is None:
+        if tensor is None or tensor.node is None:  # gone, or it asks for no gradient any more
             continue
         if create_graph:
             tensor._grad = g if tensor._grad is None else tensor._grad + g

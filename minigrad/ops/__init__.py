@@ -16,7 +16,7 @@ ALIASES = {
 }  # fmt: skip
 
 # What operations and Tensor's indexing are made of.
-_INTERNAL = {"assign", "numbers_first", "on_gpu", "product", "put", "zero_below"}
+_INTERNAL = {"assign", "canonical", "kinked", "on_gpu", "product", "put", "write", "zero_below"}
 
 # Every public operation by name. A file's public functions are operations or made of operations.
 OPERATIONS = {

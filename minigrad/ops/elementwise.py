@@ -9,8 +9,17 @@ from . import promotion
 from .op import Array, op
 
 
-def _zero(g):
-    return g * 0.0
+@op(None)
+def _zero(input):
+    """Zeros like `input`: the gradient by what moves the result nowhere, even of infinity."""
+    return np.zeros_like(input)
+
+
+@op(lambda g: g, lambda g: _zero(g))
+def kinked(slope, input):
+    """`slope`, which depends on `input` but is the same all around it: the derivative by it is 0,
+    as PyTorch has it, and not absent."""
+    return slope
 
 
 def _scaled(x, alpha):
@@ -65,13 +74,13 @@ def _divided(function, input, other):
     return out
 
 
-@op(_zero, _zero, promote=promotion.numeric)
+@op(lambda g: _zero(g), lambda g: _zero(g), promote=promotion.numeric)
 def floor_divide(input, other):
     """The quotient rounded towards minus infinity."""
     return _divided(np.floor_divide, input, other)
 
 
-@op(_zero, _zero, promote=promotion.numeric)
+@op(lambda g: _zero(g), lambda g: _zero(g), promote=promotion.numeric)
 def _truncated(input, other):
     """The quotient rounded towards 0."""
     out = _divided(np.floor_divide, input, other)
@@ -82,7 +91,7 @@ def _truncated(input, other):
 
 @op(
     lambda g: g,
-    lambda g, input, other: -(g * floor(input / other)),
+    lambda g, input, other: -(g * floor_divide(input, other)),
     promote=promotion.numeric,
 )
 def remainder(input, other):
@@ -126,7 +135,7 @@ def abs(input):
     return np.absolute(input)
 
 
-@op(_zero, promote=promotion.common)
+@op(lambda g: _zero(g), promote=promotion.common)
 def sign(input):
     """-1, 0 or 1."""
     return np.sign(input) if input.dtype != bool else input
@@ -174,7 +183,7 @@ def rsqrt(input):
     return 1 / np.sqrt(input)
 
 
-@op(lambda g, input: g * (input + input), promote=promotion.numeric)
+@op(lambda g, input: _pow_slope(g, input, 2), promote=promotion.numeric)
 def square(input):
     """input²."""
     return np.square(input)
@@ -296,7 +305,7 @@ def where(condition, input, other):
     return np.where(condition, input, other)
 
 
-@op(lambda g, out: zero_below(g, out), None)
+@op(lambda g, out: zero_below(g, out), lambda g: _zero(g))
 def zero_below(input, out):
     """input, but 0 where `out` (of the same shape and dtype) is not above 0; NaN is above."""
     return backend(input).run_zero_below(input, out)
@@ -307,25 +316,25 @@ def _rounded(function, input):
     return function(input) if input.dtype.kind == "f" else input.copy("K")
 
 
-@op(_zero, promote=promotion.numeric)
+@op(lambda g: _zero(g), promote=promotion.numeric)
 def floor(input):
     """The largest integer not above."""
     return _rounded(np.floor, input)
 
 
-@op(_zero, promote=promotion.numeric)
+@op(lambda g: _zero(g), promote=promotion.numeric)
 def ceil(input):
     """The smallest integer not below."""
     return _rounded(np.ceil, input)
 
 
-@op(_zero, promote=promotion.numeric)
+@op(lambda g: _zero(g), promote=promotion.numeric)
 def trunc(input):
     """The integer part."""
     return _rounded(np.trunc, input)
 
 
-@op(_zero, promote=promotion.numeric)
+@op(lambda g: _zero(g), promote=promotion.numeric)
 def round(input, decimals=0):
     """The nearest number with so many decimals; halves go to the even neighbour."""
     return np.round(input, decimals)

@@ -1,10 +1,14 @@
 """Reading and writing at indices: one operation reads, one adds, one assigns."""
 
+import math
+import operator
+import warnings
+
 import numpy as np
 
 from ..devices import CUDA, module, move
 from ..kernels import backend
-from ..tape import raw, run
+from ..tape import active_tape, raw, refuse, run
 from . import promotion
 from .arguments import at_dim
 from .elementwise import where
@@ -35,41 +39,167 @@ def put(input, size, index):
 def _repeats(index):
     """Whether an index may name one position twice: only integer arrays can."""
     parts = index if isinstance(index, tuple) else (index,)
-    return any(getattr(i, "dtype", None) is not None and i.dtype.kind in "iu" for i in parts)
+    return any(hasattr(i, "dtype") and i.dtype.kind in "iu" for i in parts)
+
+
+def write(array, index, value):
+    """array[index] = value; of values for one position the last stays, in row order of the index,
+    where NumPy follows the order of memory."""
+    if _repeats(index):
+        index = tuple([i.copy() if hasattr(i, "dtype") else i for i in index])
+    array[index] = value
+
+
+def _that_stayed(g, index):
+    """The gradient of the values that were written: 0 where a later one replaced them."""
+    out = getitem(g, index)
+    if not _repeats(index):
+        return out
+    numbers = module(getattr(g, "array", g))
+    order = numbers.arange(math.prod(out.shape)).reshape(out.shape)
+    last = numbers.empty(g.shape, np.int64)
+    positions = tuple(map(raw, index))
+    write(last, positions, order)
+    return where(last[positions] == order, out, 0.0)
 
 
 @op(
     lambda g, index: assign(g, 0.0, index),
-    lambda g, index: getitem(g, index),
+    lambda g, index: _that_stayed(g, index),
     promote=promotion.stored,
     holds="index",
 )
 def assign(input, value, index):
     """A copy of `input` in which input[index] is `value`."""
     out = np.copy(input)
-    out[index] = value
+    write(out, index, value)
     return out
 
 
-def numbers_first(key: tuple) -> tuple:
-    """An index as two, of which the first picks by numbers: x[0, :, [1, 3]] is x[0][:, [1, 3]].
+def canonical(key, shape: tuple[int, ...]) -> tuple[tuple, tuple]:
+    """x[key], of an x of that shape, as x[picks][arrays]: what PyTorch takes a key for.
 
-    As PyTorch has it, where NumPy puts the 2 in front of the colon. Nothing comes second unless
-    the index holds a number and an array.
+    picks: ints, slices of ints, None and an Ellipsis, which give a view; () if they leave x as it
+    is. arrays: () or, for each dimension of that view, slice(None), an array of integers or a mask,
+    NumPy's or a Tensor; so NumPy puts their dimensions where PyTorch does. IndexError for what
+    cannot be an index.
     """
-    if not (any(type(k) is int for k in key) and any(hasattr(k, "dtype") for k in key)):
-        return key, None
-    first, then = [], []
-    for k in key:
-        if isinstance(k, (bool, np.bool_)):
-            raise IndexError(f"index: {k} cannot stand beside a number and a list; use a mask")
-        if hasattr(k, "dtype"):
-            first += [slice(None)] * (k.ndim if k.dtype.kind == "b" else 1)
-            then.append(k)
+    parts = [_part(k) for k in key] if isinstance(key, tuple) else [_part(key)]
+    if not any(type(k) is bool or hasattr(k, "dtype") for k in parts):
+        return tuple(parts), ()
+    if sum([k is ... for k in parts]) > 1:
+        raise IndexError("an index can only have a single Ellipsis ('...')")
+    whole, dim = slice(None), 0
+    left = len(shape) - sum([_dimensions(k) for k in parts])
+    picks, arrays = [], []
+    for k in parts:
+        if type(k) is bool:  # a mask of no dimensions: of a new one, it takes all or nothing
+            picks.append(None)
+            arrays.append(np.zeros(int(k), np.int64))
+        elif hasattr(k, "dtype"):
+            _check_mask(k, shape, dim)
+            picks += [whole] * _dimensions(k)
+            arrays.append(k)
+        elif k is ...:
+            picks += [whole] * left
+            arrays += [whole] * left
+            dim += left
         else:
-            first.append(k)
-            then += [] if type(k) is int else [k if k is ... else slice(None)]
-    return tuple(first), tuple(then)
+            picks.append(k)
+            arrays += [] if type(k) is int else [whole]
+        dim += _dimensions(k)
+    return () if all(k == whole for k in picks) else tuple(picks), tuple(arrays)
+
+
+def _dimensions(part) -> int:
+    """How many dimensions of a tensor a part of a canonical key is about."""
+    if hasattr(part, "dtype"):
+        return part.ndim if part.dtype.kind == "b" else 1
+    return 0 if part is None or part is ... or type(part) is bool else 1
+
+
+def _check_mask(k, shape, dim):
+    """Raise IndexError unless a mask goes with the dimensions from `dim`; NumPy lets some pass."""
+    if k.dtype.kind == "b" and tuple(k.shape) != tuple(shape[dim : dim + k.ndim]):
+        raise IndexError(
+            f"boolean index did not match the indexed tensor of shape {list(shape)} at dimension "
+            f"{dim}: the shape of the mask is {list(k.shape)}"
+        )
+
+
+def _part(k):
+    """A part of a key as an int, a slice of ints, None, Ellipsis, a bool, or an array or a Tensor
+    that has dimensions, of integers or bools."""
+    if type(k) is int or k is None or k is ...:
+        return k
+    if type(k) is slice:
+        return slice(_bound(k.start), _bound(k.stop), _bound(k.step))
+    if isinstance(k, (bool, np.bool_)):
+        return bool(k)
+    if isinstance(k, (list, tuple, range)):
+        k = _listed(k)
+    elif isinstance(k, np.ndarray):
+        k = np.array(k)  # a change of it must not reach the backward pass
+        tape = active_tape()
+        if tape is not None:  # which did not see where its numbers are from
+            tape.made(k)
+    elif not hasattr(k, "dtype") or isinstance(k, np.generic):
+        try:
+            return operator.index(k)
+        except TypeError:
+            raise IndexError(
+                "index: only integers, slices (`:`), Ellipsis (`...`), None, and lists, arrays and "
+                f"tensors of integers or bools are valid, got {type(k).__name__}"
+            ) from None
+    if k.dtype.kind not in "biu":
+        raise IndexError(
+            "index: what is used as indices must be integer or bool (a number, list, array or "
+            f"tensor), got {k.dtype}"
+        )
+    if k.dtype == np.uint8:
+        if k.ndim:
+            warnings.warn(
+                "indexing with dtype minigrad.uint8 is now deprecated, please use a dtype "
+                "minigrad.bool instead.",
+                stacklevel=5,
+            )
+        k = k != 0
+    if k.dtype.kind == "b":
+        if not isinstance(k, np.ndarray):
+            refuse("the shape of x[mask] depends on values; use where()")
+        return k if k.ndim else bool(k)
+    if not k.ndim:
+        return operator.index(k)
+    if k.dtype.kind == "u" and k.size and k.max() >= 2**63:  # NumPy would count from the end
+        raise IndexError(f"index {k.max()} is out of bounds")
+    return k
+
+
+def _bound(x):
+    """Where a slice begins or ends, or its step: an int or None."""
+    if x is None or type(x) is int:
+        return x
+    try:
+        return operator.index(x)
+    except TypeError:
+        raise TypeError(
+            "slice indices must be integers or None or have an __index__ method, got "
+            f"{getattr(x, 'dtype', type(x).__name__)}"
+        ) from None
+
+
+def _listed(k):
+    """Nested lists as one array, as NumPy reads them; an empty one is of integers."""
+    try:
+        array = np.array(k) if type(k) is not range else np.arange(k.start, k.stop, k.step)
+    except ValueError:
+        raise IndexError(f"index: expected nested lists of equal length, got {k}") from None
+    if array.dtype.kind == "O":
+        raise IndexError(
+            f"index: expected integers or bools in a list, got {k}; slices, None and arrays belong "
+            "into a tuple"
+        )
+    return array if array.size else array.astype(np.int64)
 
 
 def on_gpu(key) -> Array:
@@ -148,3 +278,53 @@ def masked_fill(input, mask, value) -> Array:
     if getattr(value, "ndim", 0):
         raise RuntimeError(f"masked_fill expects a 0-dimensional value, got {value.ndim} dim(s)")
     return where(mask, value, input).astype(input.dtype)
+
+
+@op(
+    lambda g, shape, index: put(g, shape, index),
+    view=True,
+    problem=(
+        "A view that is one of several that a function returned {}. Such functions do not allow "
+        "their views to be modified inplace. Replace the inplace operation by an out-of-place one."
+    ),
+)
+def _select(input, index):
+    """input[index], where others take other parts."""
+    return getitem.forward(input, index)
+
+
+def split(tensor, split_size_or_sections, dim=0) -> tuple:
+    """Views of consecutive parts: of a given size, or of the sizes in a list."""
+    n, sections = _size_at("split", tensor, dim), split_size_or_sections
+    if isinstance(sections, int):
+        if sections < (n > 0):
+            raise RuntimeError(f"split expects split_size to be positive, but got {sections}")
+        sections = [min(sections, n - start) for start in range(0, n, sections or 1)] or [0]
+    elif sum(sections) != n:
+        problem = f"split expects split_sizes to sum exactly to {n}, the size at dimension {dim}"
+        raise RuntimeError(f"{problem}, but got {list(sections)}")
+    elif min(sections, default=0) < 0:
+        raise RuntimeError(f"split expects split_sizes to be at least 0, but got {list(sections)}")
+    before = (slice(None),) * at_dim(dim, tensor.ndim)
+    ends = np.cumsum(sections, dtype=int).tolist()
+    parts = zip(sections, ends, strict=True)
+    return tuple(_select(tensor, (*before, slice(end - size, end))) for size, end in parts)
+
+
+def _size_at(name, input, dim):
+    if not input.ndim:
+        raise RuntimeError(f"{name} expects at least a 1-dimensional tensor")
+    return input.shape[at_dim(dim, input.ndim)]
+
+
+def chunk(input, chunks, dim=0) -> tuple:
+    """Split into at most `chunks` views of equal size (the last may be smaller)."""
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    return split(input, max(1, -(-_size_at("chunk", input, dim) // chunks)), dim)
+
+
+def unbind(input, dim=0) -> tuple:
+    """The slices along `dim`, as a tuple of views."""
+    before = (slice(None),) * at_dim(dim, input.ndim)
+    return tuple(_select(input, (*before, i)) for i in range(input.shape[dim]))

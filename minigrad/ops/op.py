@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from ..devices import settled
 from ..generated import define
 from ..quiet import quiet
@@ -27,10 +29,14 @@ class Op:
 
     promote: the rule of promotion.py for the inputs' dtypes; None: the inputs are Tensors, no
     numbers, whose dtypes do not matter. view: the result may share memory with the first input.
-    holds: the option that may be a Tensor, or a tuple with some inside; forward gets their arrays.
+    holds: the option that may be a Tensor or a tuple with some inside; forward gets their arrays.
+    problem: why views it makes cannot be changed in place in the graph, {} being what happened.
     """
 
-    def __init__(self, forward: Callable, formulas: tuple, *, promote=None, view=False, holds=None):
+    def __init__(
+        self, forward: Callable, formulas: tuple, *, promote=None, view=False, holds=None,
+        problem=None,
+    ):  # fmt: skip
         parameters = inspect.signature(forward).parameters
         names = list(parameters)
         self.name, self.__doc__ = forward.__name__.strip("_"), forward.__doc__
@@ -38,7 +44,7 @@ class Op:
         self.arity, self.inputs = len(formulas), names[: len(formulas)]
         self.forward = forward if view else quiet(forward)
         self.compute = self._computing(forward)
-        self.promote, self.view = promote, view
+        self.promote, self.view, self.problem = promote, view, problem
         self.holds = None if holds is None else names.index(holds) - self.arity
         self.takes_numbers = promote not in (None, promotion.one_dtype)
         self.optional = {name for name in self.inputs if parameters[name].default is None}
@@ -69,11 +75,18 @@ class Op:
         return "out" in read, kept, tuple(i for i in range(self.arity) if i not in kept)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """On arrays: `forward`. On Tensors: recorded, by whatever `__record__` they bring."""
+        """On arrays: `forward`. On Tensors: recorded, by whatever `__record__` they bring.
+
+        NumPy's arithmetic on arrays of shape () gives numbers: they become arrays here.
+        """
         for x in args:
+            if type(x) is np.ndarray:
+                continue
             record = getattr(x, "__record__", None)
             if record is not None:
                 return record(self, self.bind(*args, **options))
+            if isinstance(x, np.generic):
+                args = tuple([np.asarray(a) if a is x else a for a in args])
         return self.forward(*args, **options)
 
     def no_tensor(self, inputs) -> TypeError:
@@ -84,11 +97,9 @@ class Op:
         return TypeError(f"{self.name}(): argument {name!r} must be Tensor, not {kind}")
 
 
-def op(
-    *formulas, promote: promotion.Rule | None = None, view=False, holds: str | None = None
-) -> Callable[[Callable], Op]:
-    """Decorate a forward function with its formulas, one per input, in order."""
-    return lambda forward: Op(forward, formulas, promote=promote, view=view, holds=holds)
+def op(*formulas, **traits: Any) -> Callable[[Callable], Op]:
+    """Decorate a forward function with its formulas, one per input, in order; traits as of Op."""
+    return lambda forward: Op(forward, formulas, **traits)
 
 
 # Two functions are written out once per operation. Closures take 0.08 and 0.2 to 0.35 µs more for

@@ -96,6 +96,8 @@ def _others(input, dim):
 
 
 def _prod_gradient(g, shape, out, input, dim, keepdim):
+    if not shape:
+        return g
     if dim is None:
         return reshape(g * _others(reshape(input, (-1,)), 0), shape)
     return _kept(g, shape, (dim,)) * _others(input, dim)
@@ -181,7 +183,7 @@ def _by_variance(g, shape, input, dim, correction):
 
 
 def _by_deviation(g, shape, out, input, dim, correction):
-    return _by_variance(ew.where(out == 0, 0.0, g / out) / 2, shape, input, dim, correction)
+    return _by_variance(_quotient(g, out) / 2, shape, input, dim, correction)
 
 
 def _variance(input, dim, correction, keepdim, dtype):
@@ -285,7 +287,29 @@ def cumsum(input, dim, dtype=None):
     return out.reshape(input.shape)
 
 
-@op(lambda g, shape, out, input, dim: input * _spread(ew.where(out == 0, 0.0, g / out), shape, dim))
+@op(lambda g: None)
+def _is_nonzero(input):
+    """1 or 0, in the dtype of `input`; has a place in the graph, as in PyTorch, but no gradient."""
+    return (input != 0).astype(input.dtype)
+
+
+def _quotient(g, x, power=1):
+    """g / x^power, but 0 where x is 0, as are all derivatives there."""
+    return ew.where(x == 0, 0.0, g / ew.where(x == 0, 1.0, x) ** power)
+
+
+def _by_powers(g, shape, out, input, p, dim):
+    total = _quotient(_kept(g, shape, dim), _kept(out, shape, dim), p - 1)
+    return _quotient(total * ew.sign(input), ew.abs(input), 1 - p)
+
+
+@op(_by_powers)
+def _norm(input, p, dim, keepdim):
+    total = _total(np.absolute(input) ** p, dim, keepdim, np.float64)
+    return (total ** (1 / p)).astype(input.dtype, copy=False)
+
+
+@op(lambda g, shape, out, input, dim: input * _spread(_quotient(g, out), shape, dim))
 def _norm2(input, dim, keepdim):
     squares = _total(input, dim, keepdim, np.float64, center=0.0)
     return np.sqrt(squares).astype(input.dtype, copy=False)
@@ -299,11 +323,13 @@ def norm(input, p="fro", dim=None, keepdim=False) -> Array:
         raise RuntimeError(f"p: expected a number, inf, -inf or 'fro', got {p!r}")
     if p in ("fro", 2):
         return _norm2(input, dim, keepdim)
+    if (p < 0 or p == np.inf) and _count(input.shape, dim) == 0:
+        raise RuntimeError(f"norm(): nothing has no norm for p = {p}: shape {tuple(input.shape)}")
     size = ew.abs(input)
     if p in (np.inf, -np.inf):
         return (amax if p > 0 else amin)(size, dim, keepdim)
     if p == 0:
-        return sum(input != 0, dim, keepdim, input.dtype)
+        return sum(_is_nonzero(input), dim, keepdim)
     if p == 1:
         return sum(size, dim, keepdim)
-    return sum(size**p, dim, keepdim) ** (1 / p)
+    return _norm(input, p, dim, keepdim)

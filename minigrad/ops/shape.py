@@ -35,11 +35,13 @@ def view(input, *shape) -> Array:
 
 
 def flatten(input, start_dim=0, end_dim=-1) -> Array:
-    """Merge the dimensions from start_dim to end_dim into one."""
+    """Merge the dimensions from start_dim to end_dim into one; the tensor itself if it is one."""
     shape = tuple(input.shape) or (1,)
     start, end = at_dim(start_dim, len(shape)), at_dim(end_dim, len(shape))
     if start > end:
         raise RuntimeError(f"flatten() has invalid args: start_dim {start_dim} > end_dim {end_dim}")
+    if start == end and input.ndim:
+        return input
     merged = math.prod(shape[start : end + 1])
     return _reshape(input, (*shape[:start], merged, *shape[end + 1 :]))
 
@@ -177,39 +179,6 @@ def stack(tensors, dim=0) -> Array:
     return cat([unsqueeze(x, dim) for x in tensors], dim)
 
 
-def split(tensor, split_size_or_sections, dim=0) -> tuple:
-    """Views of consecutive parts: of a given size, or of the sizes in a list."""
-    n, sections = _size_at("split", tensor, dim), split_size_or_sections
-    if isinstance(sections, int):
-        if sections < (n > 0):
-            raise RuntimeError(f"split expects split_size to be positive, but got {sections}")
-        sections = [min(sections, n - start) for start in range(0, n, sections or 1)] or [0]
-    elif sum(sections) != n:
-        problem = f"split expects split_sizes to sum exactly to {n}, the size at dimension {dim}"
-        raise RuntimeError(f"{problem}, but got {list(sections)}")
-    starts = np.cumsum([0, *sections]).tolist()
-    return tuple(narrow(tensor, dim, a, k) for a, k in zip(starts, sections, strict=False))
-
-
-def _size_at(name, input, dim):
-    if not input.ndim:
-        raise RuntimeError(f"{name} expects at least a 1-dimensional tensor")
-    return input.shape[at_dim(dim, input.ndim)]
-
-
-def chunk(input, chunks, dim=0) -> tuple:
-    """Split into at most `chunks` views of equal size (the last may be smaller)."""
-    if chunks <= 0:
-        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    return split(input, max(1, -(-_size_at("chunk", input, dim) // chunks)), dim)
-
-
-def unbind(input, dim=0) -> tuple:
-    """The slices along `dim`, as a tuple of views."""
-    before = (slice(None),) * at_dim(dim, input.ndim)
-    return tuple(input[(*before, i)] for i in range(input.shape[dim]))
-
-
 @op(lambda g, dims: _flip(g, dims))
 def _flip(input, dims):
     return np.flip(input, dims).copy()
@@ -255,7 +224,12 @@ def clone(input):
     return input.copy("K")
 
 
-@op(lambda g: g, view=True)
-def contiguous(input):
+def contiguous(input) -> Array:
     """The tensor itself if its memory is in row order, else a copy that is."""
-    return input.astype(input.dtype, order="C", copy=False)
+    array = getattr(input, "array", input)
+    return input if array.flags.c_contiguous else _in_row_order(input)
+
+
+@op(lambda g: g)
+def _in_row_order(input):
+    return input.copy("C")

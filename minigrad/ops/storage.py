@@ -35,7 +35,7 @@ def erase(input, chain, like):
     out = np.empty_like(like)
     out[...] = input
     view = along(out, chain)
-    if not np.may_share_memory(view, out):
+    if view.size and not np.may_share_memory(view, out):
         raise RuntimeError("an in-place change of this view cannot be differentiated; use clone()")
     view[...] = 0
     return out

@@ -150,7 +150,9 @@ class Optimizer:
             if set_to_none:
                 p.grad = None
             elif p.grad is not None:
-                p.grad.detach_().zero_()
+                if p.grad.grad_fn is not None:
+                    p.grad.detach_()
+                p.grad.detach().zero_()
 
     def numbers(self, group: dict[str, Any], t: int) -> tuple[float, ...]:
         """What the rule wants to know of step t = 1, 2, ...; if no steps are counted, t is 1 in the

@@ -11,8 +11,9 @@ may be infinite, is selected away; running backward, it would be multiplied by 0
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from contextvars import ContextVar
+from functools import partial
 from numbers import Real
 from types import NotImplementedType, SimpleNamespace
 from typing import Any
@@ -23,6 +24,8 @@ from . import functions
 from .operations import FUNCTIONS, OPERATIONS, TRUTHS, ieee, on_library
 
 Operands = tuple["Expression", ...]
+VALUES = {row.value: name for name, row in OPERATIONS.items() if row.operands == 1}
+ROOTS = ("sqrt", "pow")
 SYMMETRIC = {"add", "mul", "max", "min", "eq", "ne"}
 UFUNCS = {
     "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "power": "pow",
@@ -41,6 +44,27 @@ def _operator(name: str, reflected: bool = False) -> Callable[[Expression, Any],
     if reflected:
         return lambda self, other: self.trace.operate(name, other, self)
     return lambda self, other: self.trace.operate(name, self, other)
+
+
+def _connective(name: str) -> Callable[[Expression, Any], Any]:
+    """What &, | or ^ of two comparisons is, in terms of 1 and 0."""
+    connect = {
+        "&": lambda trace, a, b: trace.apply("where", a, b, 0.0),
+        "|": lambda trace, a, b: trace.apply("where", a, 1.0, b),
+        "^": lambda trace, a, b: trace.apply("ne", a, b),
+    }[name]
+    return lambda self, other: _of_truths(name, partial(connect, self.trace), self, other)
+
+
+def _of_truths(name: str, connect: Callable[..., Expression], *operands: Any) -> Any:
+    """connect(*operands) as a truth value; they are truth values, too."""
+    for x in operands:
+        truth = x.name in TRUTHS if isinstance(x, Expression) else isinstance(x, (bool, np.bool_))
+        if not truth:
+            what = "a traced number" if isinstance(x, Expression) else type(x).__name__
+            raise TypeError(f"{name}: expected comparisons, such as (x > 0) & (y > 0), got {what}")
+    out = connect(*operands)
+    return out if out.name in TRUTHS else out.trace.apply("ne", out, 0.0)
 
 
 class Expression:
@@ -67,9 +91,9 @@ class Expression:
 
     def __bool__(self) -> bool:
         raise TypeError(
-            "a traced number is neither true nor false, so `if`, `and`, `not`, min() and max() "
-            "cannot decide on it: write minigrad.scalar.where(condition, a, b), "
-            "minigrad.scalar.max(a, b) or min(a, b)"
+            "a traced number is neither true nor false, so `if`, `and`, `or`, `not`, a < b < c, "
+            "min() and max() cannot decide on it: write minigrad.scalar.where(condition, a, b), "
+            "(a < b) & (b < c), | and ~, minigrad.scalar.max(a, b) or min(a, b)"
         )
 
     def _no_number(self, *args: Any, **kwargs: Any) -> Any:
@@ -90,6 +114,9 @@ class Expression:
         numbers = (x[()] if isinstance(x, np.ndarray) else x for x in inputs)
         return self.trace.apply(UFUNCS[ufunc.__name__], *numbers)
 
+    def __invert__(self) -> Expression:
+        return _of_truths("~", lambda a: self.trace.apply("eq", a, 0.0), self)
+
     def __pos__(self) -> Expression:
         return self
 
@@ -104,6 +131,9 @@ class Expression:
     __lt__, __le__ = _operator("lt"), _operator("le")
     __gt__, __ge__ = _operator("gt"), _operator("ge")
     __eq__, __ne__ = _operator("eq"), _operator("ne")  # type: ignore  # no bool yet
+    __and__, __rand__ = _connective("&"), _connective("&")
+    __or__, __ror__ = _connective("|"), _connective("|")
+    __xor__, __rxor__ = _connective("^"), _connective("^")
     __neg__, __abs__ = _function("neg"), _function("abs")
     abs, relu, sqrt = _function("abs"), _function("relu"), _function("sqrt")
     exp, log, log1p = _function("exp"), _function("log"), _function("log1p")
@@ -142,6 +172,9 @@ class Trace:
             return x
         return self.number(float(x)) if isinstance(x, (Real, np.bool_)) else self.outside(x)
 
+    def _as_number(self, e: Expression) -> Expression:
+        return self.apply("where", e, 1.0, 0.0) if e.name in TRUTHS else e
+
     def operate(self, name: str, *operands: object) -> Expression | NotImplementedType:
         """What an operator's method returns."""
         found = [self.expression(x) for x in operands]
@@ -164,10 +197,11 @@ class Trace:
                 return a if numbers[0] or a is b else b
             if condition.name not in TRUTHS:
                 found[0] = self.apply("ne", condition, 0.0)
+            found[1:] = map(self._as_number, found[1:])
         else:
             if None not in numbers:
                 return self.number(ieee(name, *numbers))
-            found = [self.apply("where", e, 1.0, 0.0) if e.name in TRUTHS else e for e in found]
+            found = list(map(self._as_number, found))
         same = _shorter(self, name, found, numbers)
         if same is not None:
             return same
@@ -202,15 +236,18 @@ def _shorter(
     return None
 
 
-def needed(results: Iterable[Expression]) -> list[Expression]:
-    """All that the results are computed from, and they themselves, in order of birth."""
+def needed(results: Iterable[Expression], given: Container[Expression] = ()) -> list[Expression]:
+    """All that the results are computed from, and they themselves, in order of birth.
+
+    What is given counts, but not what that is computed from.
+    """
     seen: set[Expression] = set()
     stack = list(results)
     while stack:
         node = stack.pop()
         if node not in seen:
             seen.add(node)
-            stack += node.operands
+            stack += () if node in given else node.operands
     return sorted(seen, key=lambda node: node.index)
 
 
@@ -228,13 +265,33 @@ def derivative(result: Expression, by: Expression) -> Expression:
         else:
             total = zero
             for k, tangent in ways:
-                slope = on_library(OPERATIONS[node.name].slopes[k])
-                values: dict[str, Expression] = dict(zip("abc", node.operands, strict=False))
-                by_operand = slope(_TRACED, **values, out=node)
-                total = trace.apply("add", total, trace.apply("mul", by_operand, tangent))
+                share = trace.apply("mul", _slope(node, k), tangent)
+                if node.name in ROOTS and k == 0:
+                    share = _at_roots(node, tangent, share)
+                total = trace.apply("add", total, share)
         if total is not zero:
             tangents[node] = total
     return tangents.get(result, zero)
+
+
+def _slope(node: Expression, k: int) -> Expression:
+    """The partial derivative by operand k. What is an operation of the table stays one, for its
+    slope is finite where that of its formula is not: softplus's is the sigmoid."""
+    formula = OPERATIONS[node.name].slopes[k]
+    if formula in VALUES:
+        return node.trace.apply(VALUES[formula], *node.operands)
+    values: dict[str, Expression] = dict(zip("abc", node.operands, strict=False))
+    return on_library(formula)(_TRACED, **values, out=node)
+
+
+def _at_roots(node: Expression, tangent: Expression, share: Expression) -> Expression:
+    """`share`, a root's slope times a tangent, where the slope is infinite and the value is not:
+    0 of what does not move, such as the other branch of a `where` inside the root."""
+    where, a = node.trace.apply, node.operands[0]
+    still = where("where", where("eq", tangent, 0.0), 0.0, share)
+    if node.name == "pow":
+        still = where("where", where("lt", node.operands[1], 1.0), still, share)
+    return where("where", where("eq", a, 0.0), still, share)
 
 
 _CALLS = {name: getattr(functions, name) for name in (*FUNCTIONS, "where")}

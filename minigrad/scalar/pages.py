@@ -15,7 +15,6 @@ so no two threads get the same one, and operands stay older than results.
 
 from __future__ import annotations
 
-import math
 import threading
 import weakref
 from array import array
@@ -28,6 +27,7 @@ import numpy as np
 
 from ..generated import define
 from ..kernels import cpu
+from ..kernels.cpu.bound import libm
 from ..locks import free_at_forks
 from .operations import OPERATIONS
 
@@ -186,7 +186,7 @@ def _slopes_source() -> str:
 
 
 _SOURCE = _slopes_source()
-slopes = define("slopes", _SOURCE, vars(math).copy())
+slopes = define("slopes", _SOURCE, vars(libm).copy())
 
 
 @cache

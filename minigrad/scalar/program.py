@@ -22,6 +22,7 @@ from .expressions import Expression, Trace, active_trace, needed
 from .operations import OPERATIONS, TRUTHS
 from .value import NUMBERS, Value, slots_of
 
+KEPT = 64  # programs for one function: one for each shape of its arguments, the newest
 Sums = dict[Expression, list[tuple[Expression, Expression]]]
 
 
@@ -203,7 +204,7 @@ def compile(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def step(*args: Any) -> Any:
         try:  # the short way, in which Python takes less time than the replay
-            loop, table, rooms = plain[len(args)]
+            _program, loop, table, rooms = plain[len(args)]  # it keeps the cells of its numbers
             room = rooms.pop()
         except (KeyError, IndexError):
             return general(args)
@@ -221,16 +222,19 @@ def compile(function: Callable[..., Any]) -> Callable[..., Any]:
     def general(args: tuple[Any, ...]) -> Any:
         flat: list[Any] = []
         shape = _shape(args, flat)
-        if shape not in nested:
-            nested.setdefault(shape, _written_down(function, shape))
-        program = nested[shape]
+        program = nested.get(shape)
+        if program is None:
+            if len(nested) >= KEPT:
+                nested.clear()
+                plain.clear()
+            program = nested.setdefault(shape, _written_down(function, shape))
         sizes = {x.size for x in flat if isinstance(x, np.ndarray)}
         if len(sizes) > 1:
             raise ValueError(f"expected arrays of one length, got {sorted(sizes)}")
         if sizes:
             return program.many(flat, sizes.pop())
         if shape == (None,) * len(args):
-            rooms = plain.setdefault(len(args), (program.alone, program.table, []))[2]
+            rooms = plain.setdefault(len(args), (program, program.alone, program.table, []))[3]
             if not rooms:  # there is one for each thread that is inside
                 rooms.append(program.room())
         return program.one(flat)

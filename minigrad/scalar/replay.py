@@ -7,7 +7,6 @@ Places are unsigned, which saves a test for negative ones, and a fifth of the ti
 
 from __future__ import annotations
 
-import math
 from collections import namedtuple
 from collections.abc import Callable
 from hashlib import sha256
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..generated import define
-from ..kernels.cpu.bound import point, prange  # `point` is an `instruction`, see there
+from ..kernels.cpu.bound import libm, point, prange  # `point` is an `instruction`, see there
 from .operations import OPERATIONS
 
 LANES = 16  # samples side by side: two vectors of 8, and 1000 slots stay in the second-level cache
@@ -187,7 +186,7 @@ _SOURCE = _instruction_source()
 
 def instructions(real: type, elementary: object) -> Callable[..., Any]:
     """The rule of the loops here, as those of kernels/ have it; its name is that of the table."""
-    return define("instruction", _SOURCE, vars(math) | vars(elementary) | {"ONE": ONE})
+    return define("instruction", _SOURCE, vars(libm) | vars(elementary) | {"ONE": ONE})
 
 
 instructions.__name__ = sha256(_SOURCE.encode()).hexdigest()[:16]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ast
-import math as libm
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from ..generated import define
-from ..kernels.namespace import namespace
+from ..kernels.cpu.bound import libm
 from .expressions import Expression, Trace, derivative, needed
-from .operations import CALLS, OPERATIONS, TRUTHS, ieee, on_library
+from .operations import CALLS, OPERATIONS, TRUTHS, compute, ieee, on_library
 
 Names = dict[str, str]
 ELEMENTARY = ("exp", "exp_unit", "log", "log1p", "log1p_unit")  # of kernels/cpu/elementary.py
@@ -27,15 +28,52 @@ def derive(name: str, function: Callable[..., Any], parameters: int) -> SimpleNa
     result = trace.expression(function(x, y, *options))
     if result is None or result.name in TRUTHS:
         raise TypeError(f"{name}: expected it to return a number made of its arguments")
-    by_x, by_y = derivative(result, x), derivative(result, y)
-    source = rule_source([x, y, options, up], [result, trace.apply("mul", by_x, up)])
+    formula = Formula(name, result, (x, y), options)
+    slopes = [formula.derivative(k) for k in (0, 1)]
+    results = [result, trace.apply("mul", slopes[0].result, up)]
+    combined = of_parameters(results, options)
+    source = rule_source([x, y, combined, up], results)
+
+    def combine(*numbers: float) -> tuple[float, ...]:
+        """What the rule takes for the parameters: what it needs of them, computed in float64."""
+        known = dict(zip(options, numbers, strict=True))
+        for node in needed(combined):
+            if node not in known:
+                operands = [known[e] for e in node.operands]
+                known[node] = compute(node.name, *operands) if operands else node.number
+        return tuple([known[e] for e in combined])
+
+    again = lru_cache(combine)
 
     def reference(x_array: Any, y_array: Any, *numbers: float) -> tuple[Any, ...]:
-        """The value and its derivatives by x and by y, on arrays or Tensors of one shape."""
-        known = {x: x_array, y: y_array} | dict(zip(options, numbers, strict=True))
-        return on_arrays([result, by_x, by_y], known, x_array, y_array)
+        """The value and its derivatives by x and by y, on arrays of one shape."""
+        return tuple([f(x_array, y_array, numbers) for f in (formula, *slopes)])
 
-    return SimpleNamespace(__name__=name, rule=rule_of(source), reference=reference, source=source)
+    return SimpleNamespace(
+        __name__=name, rule=rule_of(source), reference=reference, source=source, slopes=slopes,
+        combine=(lambda *numbers: (again if all(numbers) else combine)(*numbers))  # as -0.0 == 0.0
+        if combined != options
+        else None,
+    )  # fmt: skip
+
+
+class Formula:
+    """An Expression of a loss's two inputs and parameters, on arrays; and its derivatives."""
+
+    def __init__(
+        self, name: str, result: Expression, inputs: tuple[Expression, Expression],
+        parameters: list[Expression],
+    ):  # fmt: skip
+        self.name, self.result, self.inputs, self.parameters = name, result, inputs, parameters
+
+    def __call__(self, x: Any, y: Any, numbers: tuple[float, ...]) -> Any:
+        known = dict(zip([*self.inputs, *self.parameters], [x, y, *numbers], strict=True))
+        return on_arrays(self.result, known, x)
+
+    def derivative(self, k: int) -> Formula:
+        """That by input k."""
+        result = derivative(self.result, self.inputs[k])
+        return Formula(self.name, result, self.inputs, self.parameters)
 
 
 class LossTrace(Trace):
@@ -49,26 +87,22 @@ class LossTrace(Trace):
             )
 
 
-def on_arrays(
-    results: list[Expression], known: dict[Expression, Any], x: Any, y: Any
-) -> tuple[Any, ...]:
-    """The results on arrays or Tensors of the shape and dtype of x and y."""
-    xp = namespace(x)
+def on_arrays(result: Expression, known: dict[Expression, Any], x: Any) -> Any:
+    """The result on arrays of the shape and dtype of x and y."""
 
-    def constant(number: float) -> Any:  # whose derivatives by x and by y are there, and 0
-        d = x - y
-        return 0.0 * xp.sign(xp.where(d == d, d, 0.0)) + number
+    def constant(number: float) -> Any:
+        return np.full_like(x, number)
 
     def where(condition: Any, a: Any, b: Any) -> Any:
         if isinstance(condition, float):
             return a if condition else b
         if isinstance(a, float) and isinstance(b, float):  # would be float64, whatever x is
             a = constant(a)
-        return xp.where(condition, a, b)
+        return np.where(condition, a, b)
 
-    calls = {name: getattr(xp, name) for name in CALLS} | {"abs": abs, "pow": pow, "where": where}
-    library, known = SimpleNamespace(**calls), dict(known)
-    for node in needed(results):
+    calls = {name: getattr(np, name) for name in CALLS} | {"abs": abs, "pow": pow, "where": where}
+    library = SimpleNamespace(**calls)
+    for node in needed([result]):
         if node.number is not None:
             known[node] = node.number
         elif node not in known:
@@ -77,8 +111,29 @@ def on_arrays(
                 known[node] = ieee(node.name, *operands)
             else:
                 known[node] = on_library(OPERATIONS[node.name].value)(library, *operands)
-    values = (known[node] for node in results)
-    return tuple(constant(v) if isinstance(v, float) else v for v in values)
+    value = known[result]
+    return constant(value) if isinstance(value, float) else value
+
+
+def of_parameters(results: list[Expression], parameters: list[Expression]) -> list[Expression]:
+    """What the results need that depends on parameters alone: themselves, 1 - q, q > 0, and so on.
+
+    Computed in float32, for each element, 1 - 0.99999 would keep three digits. What is exact there,
+    -q and q / 2, is left to the loop.
+    """
+    nodes, alone, wanted = needed(results), set(parameters), set(results)
+    for node in nodes:
+        if node.operands and all(e in alone or e.number is not None for e in node.operands):
+            alone.add(node)
+        else:
+            wanted.update(node.operands)
+    for node in reversed(nodes):
+        factors = [e.number for e in node.operands if e.number is not None]
+        halved = node.name == "mul" and [abs(libm.frexp(x)[0]) for x in factors] == [0.5]
+        if node in alone & wanted and (halved or node.name == "neg"):
+            wanted.remove(node)
+            wanted.update(node.operands)
+    return [e for e in nodes if e in alone & wanted]
 
 
 @cache
@@ -114,8 +169,8 @@ def rule_source(inputs: list[Expression | list[Expression]], results: list[Expre
     lines: list[str] = []
     for argument in inputs:
         group = argument if isinstance(argument, list) else [argument]
-        for e in group:
-            names[e] = e.key[1]
+        for k, e in enumerate(group):
+            names[e] = f"p{k}" if group is argument else e.key[1]
         text = ", ".join(names[e] for e in group)
         if len(group) > 1:
             lines.append(f"{text} = parameters")
@@ -124,7 +179,7 @@ def rule_source(inputs: list[Expression | list[Expression]], results: list[Expre
     def constant(number: float) -> str:
         return constants.setdefault(number.hex(), f"c{len(constants)}")
 
-    for node in needed(results):
+    for node in needed(results, given=names.copy()):
         if node.number is not None:
             names[node] = constant(node.number)
         elif node not in names:

@@ -37,7 +37,10 @@ ALLOWED = {
     "autograd": {"quiet", "tape", "devices", "locks", "kernels"},
     "ops": {"generated", "quiet", "tape", "devices", "dtypes", "kernels"},
     "holder": {"methods", "devices", "kernels", "tape"},
-    "tensor": {"holder", "autograd", "tape", "ops", "devices", "dtypes", "printing"},
+    "numpy_calls": {"holder", "dtypes", "ops"},
+    "tensor": {
+        *("holder", "numpy_calls", "autograd", "tape", "ops", "devices", "dtypes", "printing"),
+    },
     "functions": {"tensor", "methods", "ops", "devices", "dtypes"},
     "scalar": {"generated", "kernels", "locks", "tensor"},
     "guards": {"tensor", "devices"},

@@ -5,8 +5,10 @@ import threading
 
 import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 
 import minigrad as mg
+from minigrad.kernels import cpu
 from minigrad.kernels.cpu import memory
 from minigrad.nn import functional as F
 
@@ -82,6 +84,73 @@ def test_what_is_kept_is_bounded(monkeypatch):
     assert sum(n * len(kept) for n, kept in memory._free.items()) <= 3 * SIZE
     memory.empty_cache()
     assert not memory._free
+
+
+def idle():
+    return sum(size * len(kept) for size, kept in memory._free.items())
+
+
+def test_sizes_that_nobody_asks_for_again_go(monkeypatch):
+    """A loss of a new size at each call: what is idle stays a multiple of what was lent."""
+    monkeypatch.setattr(memory, "_most", [0, 0])
+    for k in range(100):
+        n = SIZE // 4 + 1000 * k
+        x = mg.zeros(n, requires_grad=True)
+        F.mse_loss(x, mg.zeros(n)).backward()
+        assert idle() <= memory.IDLE * max(memory._most) <= memory.IDLE * 3 * 4 * n
+        assert len(memory._free) <= 6
+
+
+def test_a_time_of_large_buffers_is_forgotten(monkeypatch):
+    monkeypatch.setattr(memory, "_most", [0, 0])
+    monkeypatch.setattr(memory, "LATELY", 10)
+    large = [lend((16, SIZE // 4)) for _ in range(3)]
+    del large
+    assert idle() == 3 * 16 * SIZE
+    for _ in range(2 * memory.LATELY):
+        lend()
+    assert idle() <= memory.IDLE * SIZE
+
+
+def test_sizes_in_turn_stay(monkeypatch):
+    """As in a training step, which asks for the same sizes again and again."""
+    monkeypatch.setattr(memory, "_most", [0, 0])
+    shapes = [(SIZE // 4 + 1000 * k,) for k in range(4)]
+    seen = []
+    for _ in range(10):
+        held = [lend(shape) for shape in shapes]
+        seen.append([address(array) for array in held])
+        del held
+    assert seen[1:] == seen[:-1]
+
+
+def test_a_parameter_that_changes_at_every_call_keeps_and_compiles_nothing():
+    x, y = mg.rand(50), mg.rand(50)
+    losses = {
+        "huber": lambda v: F.huber_loss(x, y, delta=v),
+        "smooth_l1": lambda v: F.smooth_l1_loss(x, y, beta=v),
+        "quantile": lambda v: F.quantile_loss(x, y, v % 1),
+        "focal": lambda v: F.sigmoid_focal_loss(x, y, v, 2 * v),
+        "poisson": lambda v: F.poisson_nll_loss(x, y, log_input=False, eps=v),
+        "pos_weight": lambda v: F.binary_cross_entropy_with_logits(x, y, pos_weight=mg.tensor(v)),
+        "smoothing": lambda v: F.cross_entropy(
+            x.view(5, 10), mg.zeros(5).long(), label_smoothing=v % 1
+        ),
+        "ignored": lambda v: F.cross_entropy(
+            x.view(5, 10), mg.zeros(5).long(), ignore_index=-int(v * 50)
+        ),
+    }  # fmt: skip
+    for name, loss in losses.items():
+        counted = []
+        for k in range(40):
+            loss(0.5 + 0.37 * k)
+            if k in (2, 39):
+                kernels = cpu.kernel.cache_info().currsize
+                builds = sum(
+                    len(ref().overloads) for ref in list(Dispatcher._memo.valuerefs()) if ref()
+                )
+                counted.append((kernels, builds))
+        assert counted[0] == counted[1], name
 
 
 def test_a_gradient_outlives_the_next_call():

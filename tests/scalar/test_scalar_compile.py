@@ -1,5 +1,6 @@
 """scalar.compile: replays against PyTorch in float64, against micrograd, and what it refuses."""
 
+import gc
 import math
 import os
 import random
@@ -14,6 +15,7 @@ from helpers.threads import THREADS, together
 from minigrad import scalar
 from minigrad.scalar import Value
 from minigrad.scalar.nn import MLP
+from minigrad.scalar.program import KEPT, Program
 
 NEEDS_TORCH = "PyTorch is not installed: pip install -e '.[torch]'"
 rng = np.random.default_rng(0)
@@ -269,3 +271,19 @@ def test_a_second_process_compiles_nothing():
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["0.0", "0.0", "0.0", "0"]
+
+
+def test_programs_for_ever_new_shapes_are_bounded():
+    w, numbers = Value(2.0), list(range(300))
+    step = scalar.compile(lambda x: sum((w * a + 0.5 for a in x), w * 0.0))
+    for n in numbers:
+        assert step(numbers[:n]) == sum(2.0 * a + 0.5 for a in numbers[:n])
+    assert w.grad == sum(sum(numbers[:n]) for n in numbers)
+    programs = [x for x in gc.get_objects() if type(x) is Program and w in x.leaves]
+    assert 0 < len(programs) <= KEPT
+
+
+def test_a_program_that_was_dropped_runs_to_its_end():
+    step = scalar.compile(lambda *x: sum(x, Value(0.0)) * 3.5)
+    for n in (2, *range(3, 80), 2):
+        assert step(*[1.0] * n) == 3.5 * n

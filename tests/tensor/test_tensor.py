@@ -265,6 +265,87 @@ def test_unsupported_ufuncs():
         array += t
 
 
+NUMPY_CALLS = {
+    "sum": lambda t: np.sum(t, axis=1, keepdims=True),
+    "sum_of_nothing": lambda t: np.sum(t, axis=()),
+    "sum_where": lambda t: np.sum(t, where=[True, False, True], initial=2.0),
+    "max": lambda t: np.max(t, axis=1),
+    "min": lambda t: np.min(t, 0),
+    "cumsum": lambda t: np.cumsum(t),
+    "std": lambda t: np.std(t),
+    "std_ddof": lambda t: np.std(t, axis=0, ddof=1),
+    "var": lambda t: np.var(t, 1),
+    "mean": lambda t: np.mean(t, axis=(0, 1)),
+    "argmax": lambda t: np.argmax(t, axis=1),
+    "any": lambda t: np.any(t > 3, axis=0),
+    "prod": lambda t: np.prod(t, axis=0),
+    "clip": lambda t: np.clip(t, 2, 4),
+    "round": lambda t: np.round(t, 1),
+    "transpose": lambda t: np.transpose(t, (1, 0)),
+    "reshape": lambda t: np.reshape(t, (3, 2)),
+    "ravel": lambda t: np.ravel(t),
+    "repeat": lambda t: np.repeat(t, 2, axis=1),
+    "tile": lambda t: np.tile(t, 2),
+    "concatenate": lambda t: np.concatenate([t, t], axis=1),
+    "concatenate_all": lambda t: np.concatenate([t, t], axis=None),
+    "stack": lambda t: np.stack([t, t], -1),
+    "where": lambda t: np.where(t > 3, t, 0),
+    "sort": lambda t: np.sort(t, axis=0),
+    "take": lambda t: np.take(t, [0, 2], axis=1),
+    "diagonal": lambda t: np.diagonal(t),
+    "trace": lambda t: np.trace(t),
+    "copy": lambda t: np.copy(t),
+    "dtype": lambda t: np.add(t, 1, dtype=np.float64),
+    "order": lambda t: np.multiply(t, 2, order="F"),
+    "sqrt_of_integers": lambda t: np.sqrt(t.astype(np.int64)),
+    "reciprocal_of_integers": lambda t: np.reciprocal(t.astype(np.int64)),
+    "mean_of_integers": lambda t: np.mean(t.astype(np.int64)),
+    "nonzero": lambda t: np.stack(np.nonzero(t > 2)),
+    "parts": lambda t: np.stack(np.modf(t / 2)),
+}
+
+
+@pytest.mark.parametrize("name", NUMPY_CALLS)
+def test_numpy_calls(name):
+    """np.sum(t, axis=1): every keyword means what it means on arrays, and the result is a Tensor."""
+    t = matrix()
+    want, got = NUMPY_CALLS[name](t.numpy()), NUMPY_CALLS[name](t)
+    assert type(got) is mg.Tensor
+    assert (got.shape, got.dtype) == (want.shape, want.dtype)
+    np.testing.assert_allclose(got.numpy(), want, rtol=1e-6)
+    assert not np.shares_memory(got.array, t.array) or got.version is t.version
+
+
+@pytest.mark.parametrize("name", ["sum", "max", "cumsum", "std", "std_ddof", "mean", "clip",
+                                  "transpose", "ravel", "concatenate", "stack", "where"])  # fmt: skip
+def test_numpy_calls_with_a_gradient(name):
+    x = matrix().double().requires_grad_()
+    assert mg.autograd.gradcheck(NUMPY_CALLS[name], (x,))
+
+
+NUMPY_REFUSED = {
+    "at": lambda t: np.add.at(t, 0, 1),
+    "reduce": lambda t: np.add.reduce(t),
+    "out": lambda t: np.add(t, 1, out=t),
+    "out_of_a_sum": lambda t: np.sum(t, axis=0, out=np.zeros(3, np.float32)),
+    "copyto": lambda t: np.copyto(t, 0),
+    "put": lambda t: np.put(t, [0], 1),
+    "fill_diagonal": lambda t: np.fill_diagonal(t, 0),
+    "unsigned": lambda t: np.sum(t.to(mg.uint8)),
+    "gradient": lambda t: np.sort(t.clone().requires_grad_()),
+    "ufunc_where": lambda t: np.add(t, 1, where=[True, False, True]),
+    "gradient_dtype": lambda t: np.add(t.clone().requires_grad_(), 1, dtype=np.float64),
+}
+
+
+@pytest.mark.parametrize("name", NUMPY_REFUSED)
+def test_numpy_calls_refused(name):
+    t = matrix()
+    with pytest.raises(TypeError, match=r"np\..*(Tensor|tensor|dtype)"):
+        NUMPY_REFUSED[name](t)
+    assert t.tolist() == matrix().tolist()
+
+
 def test_arrays_in_operators():
     array = np.array([1.0, 2.0, 3.0])
     x = matrix().double().requires_grad_()
@@ -342,11 +423,24 @@ INDICES = {
     "0d_mask": lambda a: a(True),
     "no_index": lambda a: a(np.zeros(0, np.int64)),
     "none_and_array": lambda a: (None, a([1, 0]), ..., 0),
+    "0d_and_list": lambda a: (a(1), slice(None), [0, 1]),
+    "numpy_number_and_list": lambda a: (np.int8(1), slice(None), [0, 1]),
+    "tuples": lambda a: ((1, 1), (2, 2)),
+    "tuple_and_range": lambda a: (slice(None), (2, 0), range(2)),
+    "slice_of_numpy_numbers": lambda a: (slice(np.int64(0), np.uint8(1)), 1),
+    "true_and_list": lambda a: (True, [0, 1]),
+    "number_true_and_list": lambda a: (0, True, [0, 1]),
+    "list_ellipsis_list": lambda a: ([0, 1], ..., [0, 1]),
+    "list_between_nothing": lambda a: ([0, 1], [1, 2], ..., [0, 3]),
 }
 CUBE = np.arange(24.0).reshape(2, 3, 4)
 # NumPy moves the array's dimension to the front where a number stands apart from it.
 IN_TWO_STEPS = {"int_and_array": ((0,), (slice(None), [1, 3])),
-                "none_and_array": ((None, ..., 0), (slice(None), [1, 0]))}  # fmt: skip
+                "none_and_array": ((None, ..., 0), (slice(None), [1, 0])),
+                "0d_and_list": ((1,), (slice(None), [0, 1])),
+                "numpy_number_and_list": ((1,), (slice(None), [0, 1])),
+                "number_true_and_list": ((0, None), ([0], [0, 1])),
+                "list_between_nothing": ((), ([0, 1], [1, 2], [0, 3]))}  # fmt: skip
 
 
 def in_numpy(array, name):
@@ -365,7 +459,7 @@ def test_index(name):
     assert got.shape == want.shape
     np.testing.assert_array_equal(got.numpy(), want)
     np.testing.assert_array_equal(t[index(np.array)].numpy(), want)
-    one = not isinstance(want, np.ndarray)  # a copy in NumPy, but a view here
+    one = name == "0d" or not isinstance(want, np.ndarray)  # a copy in NumPy, but a view here
     assert np.shares_memory(got.array, t.array) == (one or np.shares_memory(want, CUBE))
 
 
@@ -377,7 +471,7 @@ def test_assign(name, grad):
     view, key = in_numpy(CUBE, name)
     selected = view[key]
     rng = np.random.default_rng(0)
-    repeated = name in ("list", "array", "matrix")
+    repeated = name in ("list", "array", "matrix", "tuples")
     values = (
         [7.5] if repeated else [7.5, rng.random(selected.shape), rng.random(selected.shape[-1:])]
     )
@@ -411,6 +505,69 @@ def test_index_live(name):
     torch = pytorch()
     want = torch.tensor(CUBE)[INDICES[name](torch.tensor)]
     np.testing.assert_array_equal(mg.tensor(CUBE)[INDICES[name](mg.tensor)].numpy(), want.numpy())
+
+
+def test_a_number_of_any_kind_gives_a_view():
+    """z[i] for i of an arange is the element, not a copy of it."""
+    z = mg.zeros(3)
+    for i in mg.arange(3):
+        z[i].fill_(1.0)
+    assert z.tolist() == [1, 1, 1]
+    for i in (np.int64(0), np.array(0), mg.tensor(0, dtype=mg.int8), np.uint8(0)):
+        z[i].mul_(2.0)
+    assert z.tolist() == [16, 1, 1]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("make", [lambda m: m.tensor([1, 0], dtype=m.uint8),
+                                  lambda m: np.array([1, 0], np.uint8)])  # fmt: skip
+def test_bytes_are_a_mask(make):
+    found = []
+    for m in (mg, pytorch()):
+        t = m.tensor(CUBE)
+        with pytest.warns(UserWarning, match="indexing with dtype .*uint8 is now deprecated"):
+            found.append(t[make(m)].tolist())
+        assert tuple(t[m.tensor(1, dtype=m.uint8)].shape) == (1, 2, 3, 4)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize(
+    ("key", "shape"),
+    [(0, (1, 3)), (..., (1, 1, 3)), ((1, 2), (1,)), ([0, 1], (1, 1)), (slice(0, 1), (1, 1, 1))],
+)
+def test_ones_in_front_of_a_value_are_dropped(key, shape, grad):
+    want, w = np.zeros((2, 3)), mg.ones(*shape, dtype=mg.float64, requires_grad=grad)
+    want[key] = 2.0
+    out = mg.zeros(2, 3, dtype=mg.float64)
+    out[key] = w * 2
+    assert out.tolist() == want.tolist()
+    if grad:
+        out.sum().backward()
+        assert w.grad.shape == shape
+        assert w.grad.sum().item() == want.sum()
+
+
+@pytest.mark.parametrize("key", [[0, 0], ([0, 1, 0], [1, 1, 1]), (slice(None), [2, 2])])
+def test_values_that_were_replaced_have_no_gradient(key):
+    x = matrix().double().requires_grad_()
+    w = mg.rand(matrix()[key].shape, dtype=mg.float64).requires_grad_()
+
+    def assigned(x, w):
+        out = x * 1
+        out[key] = w
+        return out
+
+    assert mg.autograd.gradcheck(assigned, (x, w))
+
+
+def test_a_step_cannot_be_repeated_with_another_position():
+    x = matrix()
+    for i in (mg.tensor(1), mg.tensor(True)):
+        with pytest.raises(RuntimeError, match=r"cannot record.*value"):
+            mg.compile(lambda i: x[i].sum())(i)
+        with pytest.raises(RuntimeError, match=r"cannot record.*value"):
+            mg.compile(lambda i: x[: i.long()].sum())(i)
 
 
 INDEX_ERRORS = {

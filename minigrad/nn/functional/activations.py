@@ -9,7 +9,7 @@ import numpy as np
 from ...creation import check_numbers
 from ...functions import erf, log_softmax, relu, sigmoid, softmax, tanh
 from ...ops import elementwise, op, promotion
-from ...ops.elementwise import where
+from ...ops.elementwise import kinked, where
 from ...tensor import Tensor, apply
 from ..loss.checks import check_tensors
 
@@ -20,7 +20,7 @@ __all__ = [
 
 
 @op(
-    lambda g, input, negative_slope: where(input > 0, g, g * negative_slope),
+    lambda g, input, negative_slope: kinked(where(input > 0, g, g * negative_slope), input),
     promote=promotion.common,
 )
 def _leaky_relu(input, negative_slope):
@@ -35,7 +35,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
 
 @op(
     lambda g, input, alpha: where(
-        input > 0, g, g * alpha * elementwise.exp(elementwise.minimum(input, 0.0))
+        input > 0, g, g * alpha * elementwise.exp(where(input < 0, input, 0.0))
     ),
     promote=promotion.common,
 )

@@ -19,14 +19,14 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     if weight.ndim != 2:
         raise RuntimeError(f"'weight' must be 2-D, got shape {tuple(weight.shape)}")
     run(_check_indices, raw(input), len(weight))
-    if padding_idx is not None and not -len(weight) <= padding_idx < len(weight):
+    if padding_idx and not -len(weight) <= padding_idx < len(weight):
         raise AssertionError(
             f"Padding_idx must be within num_embeddings: got {padding_idx} for {len(weight)} rows"
         )
     rows = weight[input]
     if padding_idx is None:
         return rows
-    padding = (input == padding_idx % len(weight)).unsqueeze(-1)
+    padding = (input == padding_idx % max(len(weight), 1)).unsqueeze(-1)
     return where(padding, rows.detach(), rows)
 
 

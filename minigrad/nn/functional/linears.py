@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from ...ops import op, promotion
-from ...ops.linalg import product
+from ...ops.linalg import matmul, product
 from ...ops.shape import reshape
 from ...tensor import Tensor, apply
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """input (..., in) @ weight (out, in).T + bias (out) -> (..., out)."""
-    return apply(_linear, (input, weight, bias))
+    """input (..., in) @ weight (out, in).T + bias (out) -> (..., out); of a weight (in), (...)."""
+    if getattr(weight, "ndim", 2) != 1:
+        return apply(_linear, (input, weight, bias))
+    out = matmul(input, weight)
+    return out if bias is None else out + bias
 
 
 def _rows(x):
@@ -26,6 +29,8 @@ def _rows(x):
     promote=promotion.one_dtype,
 )
 def _linear(input, weight, bias=None):
+    if not (input.ndim and weight.ndim):
+        raise RuntimeError("linear(): input and weight need at least one dimension")
     if input.shape[-1:] != weight.shape[-1:]:
         wanted = f"the last dimension must be {weight.shape[-1]}"
         raise RuntimeError(f"linear(): input has shape {input.shape}, {wanted} as the weight's")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ...creation import check_numbers
 from ...tape import run
 from ...tensor import Tensor
@@ -35,6 +37,8 @@ def layer_norm(
     check_tensors(input=input)
     check_numbers(eps=eps)
     n = len(normalized_shape)
+    if not n:
+        raise RuntimeError("normalized_shape: expected at least one dimension, got none")
     if input.shape[-n:] != tuple(normalized_shape):
         raise RuntimeError(
             f"Given normalized_shape={list(normalized_shape)}, expected input with shape "
@@ -88,6 +92,8 @@ def batch_norm(
 
 
 def _update_running(running, batch, momentum, scale=1.0):
-    """Move a running statistic towards the batch's."""
-    running.array[...] += momentum * (batch.reshape(-1) * scale - running.array)
+    """Move a running statistic towards the batch's; in float64, so that momentum 1 replaces it."""
+    batch = batch.reshape(-1).astype(np.float64)
+    before = running.array.astype(np.float64)
+    running.array[...] = (1 - momentum) * before + (momentum * scale) * batch
     running.version[0] += 1

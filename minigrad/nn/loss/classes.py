@@ -176,10 +176,11 @@ def _by_logits(g, input, target, weight, ignore_index, smoothing, reduction, cou
             options = (ignore_index, smoothing, input.shape, input.dtype)
             rows, keep = _class_weights(raw(target), raw(weight), *options)
             target = Tensor.wrap(rows, None, target.version)
-        slope = LOSSES["cross_entropy"].reference(input, target)[1]
-        if keep is not None:
-            slope = elementwise.where(Tensor.wrap(keep[:, None]), slope, 0.0)
         g = per_element(g, reduction, count)
+        if keep is not None:  # what is ignored may be NaN, and the mean of nothing is
+            input = elementwise.where(Tensor.wrap(keep[:, None]), input, 0.0)
+            g = elementwise.where(Tensor.wrap(keep), g, 0.0)
+        slope = reduce.softmax(input, 1) * target.sum(1, True) - target
         return slope * (g.unsqueeze(1) if g.ndim else g)
 
     options = (weight, ignore_index, smoothing, reduction, count)
@@ -201,6 +202,11 @@ def _cross_entropy(input, target, weight, ignore_index, smoothing, reduction, co
     return reduced(total, values, input.dtype)
 
 
+@op(lambda g, input: elementwise.kinked(g, input))
+def _picked_from(input):
+    return input  # whose second derivative is 0 in PyTorch, where that of an index is absent
+
+
 def nll_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
     ignore_index: int = -100, reduce: Any = None, reduction: str = "mean",
@@ -214,7 +220,8 @@ def nll_loss(
     keep, y = run(_kept_classes, y, ignore_index)
     positions = Tensor.wrap(run(module(y).arange, len(y)))
     y = Tensor.wrap(y, None, target.version)
-    picked = -_classes_last(input, classes)[positions, y]
+    log_p = apply(_picked_from, (_classes_last(input, classes),))
+    picked = -log_p[positions, y]
     if weight is not None:
         picked = picked * Tensor.wrap(raw(weight[y]), None, weight.version)
     values = elementwise.where(Tensor.wrap(keep), picked, 0.0)

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from inspect import signature
+from numbers import Real
+from types import SimpleNamespace
+
+import numpy as np
 
 from ... import scalar
 from ...generated import define
+from ...ops import Op, op
 from ...scalar import rules
 from ...tensor import Tensor
 from .checks import check_number, check_reduction
@@ -28,28 +33,36 @@ def loss(function: Callable) -> Callable[..., Tensor]:
     """Decorate a function of two scalars: it becomes a loss of Tensors, with fused kernels.
 
     function(x, y, *parameters) computes with operators and the functions of `minigrad.scalar` on
-    numbers x, y and parameters that have defaults. A parameter whose default is True or False is a
-    choice, which an `if` may make; the others are numbers that a kernel is given at each call.
+    numbers x, y and parameters that have defaults. It may be any callable: a partial or a lambda,
+    an object, with parameters by keyword alone. A parameter whose default is True or False is a
+    choice, which an `if` may make; the others are numbers that a kernel is given at each call. What
+    depends on them alone, such as 1 - q, is computed in float64 before.
 
     Returns f(input, target, *parameters, reduction="mean"): floats of any one shape -> () or, with
     reduction "none", that shape; differentiable by both, to any order. The function is called once
     here (and once for each new choice) to write down what it does, and the slopes follow from that.
-    TypeError where it cannot be written down: an `if` on x, or a function of another library.
+    TypeError where it cannot be written down: an `if`, `and` or `not` on x, or a function of
+    another library.
     """
-    name = getattr(function, "__name__", type(function).__name__)
+    made_of = function.func if isinstance(function, partial) else function
+    name = getattr(made_of, "__name__", type(made_of).__name__)
     try:
-        defaults = {p.name: p.default for p in list(signature(function).parameters.values())[2:]}
-        takes_two = len(signature(function).parameters) - len(defaults) == 2
+        given = list(signature(function).parameters.values())
     except (TypeError, ValueError):
-        takes_two = False
-    if not takes_two:
+        given = []
+    inputs, parameters = given[:2], given[2:]
+    if [p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in inputs] != [True] * 2:
         raise TypeError(f"loss: expected a function of two scalars and parameters, got {function}")
-    for parameter, default in defaults.items():
-        if parameter in ("input", "target", "reduction"):
-            raise TypeError(f"{name}: its parameter {parameter!r} needs another name")
-        if not isinstance(default, (bool, int, float)):
-            raise TypeError(f"{name}: expected a number as the default of {parameter!r}")
-    choices = tuple(isinstance(default, bool) for default in defaults.values())
+    defaults = {p.name: p.default for p in parameters}
+    for p in parameters:
+        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            raise TypeError(f"{name}: expected parameters with names and defaults, got {p}")
+        if p.name in ("input", "target", "reduction"):
+            raise TypeError(f"{name}: its parameter {p.name!r} needs another name")
+        if not isinstance(p.default, (Real, np.bool_)):
+            raise TypeError(f"{name}: expected a number as the default of {p.name!r}")
+    choices = tuple(isinstance(default, (bool, np.bool_)) for default in defaults.values())
+    by_place = sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
 
     @cache
     def traced(*chosen):
@@ -57,12 +70,14 @@ def loss(function: Callable) -> Callable[..., Tensor]:
 
         def of_numbers(x, y, *numbers):
             rest, made = iter(numbers), iter(chosen)
-            return function(x, y, *(next(made if choice else rest) for choice in choices))
+            values = [next(made if choice else rest) for choice in choices]
+            by_name = dict(list(zip(defaults, values, strict=True))[by_place:])
+            return function(x, y, *values[:by_place], **by_name)
 
-        return operation_of(rules.derive(name, of_numbers, len(choices) - len(chosen)))
+        return derived(rules.derive(name, of_numbers, len(choices) - len(chosen)))
 
-    traced(*(default for default in defaults.values() if isinstance(default, bool)))
-    bind = _binding(name, defaults)
+    traced(*(bool(x) for x, choice in zip(defaults.values(), choices, strict=True) if choice))
+    bind = _binding(name, defaults, by_place)
 
     @wraps(function)
     def call(*args, **options):
@@ -73,22 +88,48 @@ def loss(function: Callable) -> Callable[..., Tensor]:
         numbers = tuple(float(x) for x, choice in zip(given, choices, strict=True) if not choice)
         return pointwise(operation, input, target, numbers, check_reduction(reduction))
 
-    call.__signature__ = signature(bind)  # type: ignore[attr-defined]
+    call.__name__, call.__signature__ = name, signature(bind)  # type: ignore[attr-defined]
     return call
 
 
-def _binding(name, defaults):
-    """A call's input, target, parameters and reduction; Python itself fills in defaults, takes
-    keywords and says what is missing. Of `pinball(x, y, q=0.5)`:
+def derived(loss: SimpleNamespace) -> Op:
+    """The operation of a loss that was derived; its slopes are derived to any order."""
+    return operation_of(loss, slopes_by=[_of_formula(slope) for slope in loss.slopes])
 
-    def bind(input, target, q, reduction):
-        return input, target, (q, ), reduction
+
+def _of_formula(formula: rules.Formula) -> Op:
+    """A formula as an operation, whose gradients are by its derivatives."""
+
+    @cache
+    def slope(k):
+        return _of_formula(formula.derivative(k))
+
+    def forward(input, target, parameter):
+        return formula(input, target, parameter)
+
+    forward.__name__ = formula.name
+    return op(
+        lambda g, input, target, parameter: g * slope(0)(input, target, parameter),
+        lambda g, input, target, parameter: g * slope(1)(input, target, parameter),
+    )(forward)
+
+
+def _binding(name, defaults, by_place):
+    """A call's input, target, parameters and reduction; Python itself fills in defaults, takes
+    keywords and says what is missing. Of `pinball(x, y, q=0.5, *, tilt=0.0)`:
+
+    def bind(input, target, q, reduction, *, tilt):
+        return input, target, (q, tilt, ), reduction
     """
-    names = "".join(f"{parameter}, " for parameter in defaults)
-    source = f"def bind(input, target, {names}reduction):\n"
-    source += f"    return input, target, ({names}), reduction\n"
+    names = list(defaults)
+    arguments = ["input", "target", *names[:by_place], "reduction"]
+    arguments += ["*", *names[by_place:]] if names[by_place:] else []
+    source = f"def bind({', '.join(arguments)}):\n"
+    source += f"    return input, target, ({''.join(f'{n}, ' for n in names)}), reduction\n"
     bind = define("bind", source, {})
-    bind.__defaults__, bind.__qualname__ = (*defaults.values(), "mean"), name
+    values = list(defaults.values())
+    bind.__defaults__, bind.__qualname__ = (*values[:by_place], "mean"), name
+    bind.__kwdefaults__ = {n: defaults[n] for n in names[by_place:]}
     return bind
 
 
@@ -99,7 +140,7 @@ def _huber(x, y, delta):
 
 
 HUBER = rules.derive("huber", _huber, 1)
-HUBER_OPERATION = operation_of(HUBER)
+HUBER_OPERATION = derived(HUBER)
 
 
 def huber_loss(

@@ -68,16 +68,24 @@ def pointwise(
     return weighted(values, weight, reduction, mean_by_weight)
 
 
-def operation_of(loss: Any, holds: str | None = None) -> Op:
+def operation_of(loss: Any, holds: str | None = None, slopes_by: Any = None) -> Op:
     """The operation of a loss of minigrad.kernels, or of one that was derived.
 
     Its options are the rule's parameter, the reduction, and a list in which the forward pass leaves
     the slopes by the input, if a gradient will be asked for; else None. `holds` is "parameter" if
-    that may be a Tensor.
+    that may be a Tensor. slopes_by: the slopes by input and by target as functions of these and the
+    parameter, arrays or Tensors; unless given, the reference's.
     """
+    by = slopes_by or [
+        lambda input, target, parameter, k=k: loss.reference(input, target, *parameter)[k]
+        for k in (1, 2)
+    ]
+
+    combine = getattr(loss, "combine", None)  # of a derived one that has parameters
 
     def one_pass(input, target, parameter, reduction, with_slopes):
         upstream, count = 1.0 if with_slopes else None, 1.0
+        parameter = parameter if combine is None else combine(*parameter)
         if reduction == "mean":
             count = input.size or math.nan
         number = parameter[0] if len(parameter) == 1 else parameter or 0.0
@@ -88,12 +96,11 @@ def operation_of(loss: Any, holds: str | None = None) -> Op:
 
     def by_input(g, input, target, parameter, reduction, slopes):
         if isinstance(g, Tensor):
-            slope = loss.reference(input, target, *parameter)[1]
-            return slope * per_element(g, reduction, input.numel())
+            return by[0](input, target, parameter) * per_element(g, reduction, input.numel())
         return scaled(g, slopes, lambda: one_pass(input, target, parameter, reduction, True)[2])
 
     def by_target(g, input, target, parameter, reduction):
-        slope = loss.reference(input, target, *parameter)[2]
+        slope = by[1](input, target, parameter)
         return slope * per_element(g, reduction, math.prod(input.shape))
 
     def forward(input, target, parameter, reduction, slopes):
