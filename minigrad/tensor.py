@@ -165,7 +165,7 @@ class Tensor(ArrayHolder):
             )
         if not requires_grad:
             self.node = None
-        elif self.node is None:
+        elif not self.requires_grad:
             self.node = Node.leaf(self)
         return self
 
@@ -238,7 +238,9 @@ class Tensor(ArrayHolder):
     def _cannot_follow(self):
         """Whether it is a view of memory in the graph whose changes since it could not follow."""
         base, _, _, problem, count = self.view_of
-        return problem is not None and base._node is not None and count != self.version[0]
+        if problem is None or count == self.version[0]:
+            return False
+        return base._node is not None or self._node is not None
 
     def _change(self, function, *args):
         """Run an out-of-place function of self, then take over its value and place in the graph."""
