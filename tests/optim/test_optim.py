@@ -461,6 +461,31 @@ def test_pytorchs_state_is_taken(name):
     assert set(optimizer.state_dict()["state"][0]) == kept
 
 
+class Counting(optim.Optimizer):
+    """A user's own, with a state of its own."""
+
+    def __init__(self, params, lr=1.0):
+        super().__init__(params, {"lr": lr})
+
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p]["n"] = self.state[p].get("n", 0) + 1
+                p.data.add_(p.grad, alpha=-group["lr"])
+
+
+def test_an_optimizer_of_the_users_own():
+    p = parameter()
+    optimizer = Counting([p])
+    step(optimizer, p, times=2)
+    other = Counting([parameter()], lr=3.0)
+    other.load_state_dict(optimizer.state_dict())
+    twin = copy.deepcopy(other)
+    for one in (other, twin, pickle.loads(pickle.dumps(other))):
+        assert [*one.state.values()] == [{"n": 2}]
+        assert one.param_groups[0]["lr"] == 1.0
+
+
 def test_what_cannot_be_optimized_is_named():
     model = nn.Module()
     model.layers = [nn.Linear(2, 2)]
