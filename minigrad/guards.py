@@ -79,13 +79,14 @@ def signature(x: Any, tensors: list[Tensor]) -> Any:
 
 
 def _of_tensor(x, kind, tensors):
-    shared, version = None, x.version
-    for i, other in enumerate(tensors):
-        if other is x:
-            return i
-        if other.version is version:
-            shared = i
-    base = None
+    shared, base, a = None, None, x.array
+    if tensors:
+        version = x.version
+        for i, other in enumerate(tensors):
+            if other is x:
+                return i
+            if other.version is version:
+                shared = i
     if x.view_of is not None:
         x._follow_base()
         base = x.view_of[0].requires_grad
@@ -95,9 +96,8 @@ def _of_tensor(x, kind, tensors):
             "use it without passing it"
         )
     tensors.append(x)
-    a = x.array
     writeable = type(a) is np.ndarray and a.flags.writeable
-    return kind, type(a), a.shape, a.dtype, a.strides, writeable, x._grad is None, shared, base
+    return kind, a.shape, a.dtype.num, a.strides, type(a), writeable, x._grad is None, shared, base
 
 
 def substitute(x: Tensor, known: dict[int, Tensor]) -> Tensor:
@@ -146,40 +146,48 @@ def owner(array: Any) -> Any:
     return array if base is None else base
 
 
+def owners(tensors: list[Tensor]) -> dict[int, Any]:
+    """What owns the memory of Tensors, by id."""
+    arrays = [x.array for x in tensors]
+    roots = [a if a.base is None else owner(a) for a in arrays]
+    return dict(zip(map(id, roots), roots, strict=True))
+
+
+def _surely(roots):
+    """Whether memory that belongs to one of them does not belong to something else as well."""
+    for root in roots.values():
+        if type(root) is not np.ndarray and not isinstance(root, np.ndarray) and not on_gpu(root):
+            return False
+    return True
+
+
 class Memory:
     """Arrays, and whether others meet their memory."""
 
     def __init__(self) -> None:
         self.arrays: list = []
         self.owners: dict[int, Any] = {}
-        self.foreign = False
+        self.sure = True
 
     def add(self, array: Any) -> None:
         """Remember an array."""
         root = owner(array)
         self.arrays.append(array)
         self.owners[id(root)] = root
-        self.foreign = self.foreign or is_foreign(root)
+        self.sure = self.sure and _surely({0: root})
 
-    def meets(self, tensors: list[Tensor], owners: list) -> bool:
-        """Whether a Tensor, whose memory has that owner, may share some with one of them."""
-        for x, root in zip(tensors, owners, strict=True):
-            if id(root) in self.owners:
-                return True
-            doubtful = self.arrays if self.foreign or is_foreign(root) else ()
-            if any(np.may_share_memory(x.array, other) for other in doubtful):
-                return True
-        return False
+    def meets(self, tensors: list[Tensor], roots: dict[int, Any]) -> bool:
+        """Whether Tensors, whose memory has these owners, may share some with one of them."""
+        if not self.owners.keys().isdisjoint(roots):
+            return True
+        if self.sure and _surely(roots):
+            return False
+        return any(np.may_share_memory(x.array, a) for x in tensors for a in self.arrays)
 
 
-def is_foreign(root: Any) -> bool:
-    """Whether memory belongs to what is no array: it may have several owners."""
-    return not isinstance(root, np.ndarray) and not on_gpu(root)
-
-
-def apart(tensors: list[Tensor], owners: list) -> bool:
-    """Whether no two of the Tensors share memory."""
-    if len(set(map(id, owners))) == len(tensors) and not any(map(is_foreign, owners)):
+def apart(tensors: list[Tensor], roots: dict[int, Any]) -> bool:
+    """Whether no two of the Tensors, whose memory has these owners, share any."""
+    if len(roots) == len(tensors) and _surely(roots):
         return True
     arrays = [x.array for x in tensors]
     return not any(_share(a, b) for i, a in enumerate(arrays) for b in arrays[:i])

@@ -433,7 +433,7 @@ class _Kept:
         self._sources: Any = tape.sources(result)
         self.memory, self.used = tape.memory, False
 
-    def fits(self, tensors: list[Tensor], owners: list) -> bool | None:
+    def fits(self, tensors: list[Tensor], owners: dict[int, Any]) -> bool | None:
         """Whether all that the recording relies on is as it was; None if it will not be again."""
         sources = self._sources
         if sources is not None:
@@ -445,7 +445,7 @@ class _Kept:
             fits = self.valid()
         except Exception:  # a name or an attribute that is no more
             return None
-        return fits and not self.memory.meets(tensors, owners)
+        return fits and not (tensors and self.memory.meets(tensors, owners))
 
 
 def compile(function: Callable[P, R]) -> Callable[P, R]:
@@ -516,14 +516,16 @@ class _Recordings:
         if active_tape() is not None:
             return self.function(*args, **kwargs)
         tensors: list[Tensor] = []
-        key = is_grad_enabled(), signature(args, tensors), signature(kwargs, tensors)
-        owners = [guards.owner(x.array) for x in tensors]
+        key = is_grad_enabled(), *[signature(x, tensors) for x in args]
+        if kwargs:
+            key = *key, signature(kwargs, tensors)
+        owners = guards.owners(tensors) if tensors else {}
         if self.changes != structure.changes:
             self.kept, self.changes = {}, structure.changes
         known = self.kept.get(key)
         separate = len(tensors) < 2 or guards.apart(tensors, owners)
         if known is not None and separate:
-            for kept in tuple(known):
+            for kept in known:
                 fits = kept.fits(tensors, owners)
                 if fits:
                     if not kept.used:
@@ -532,7 +534,7 @@ class _Recordings:
                     return kept.replay(*tensors)
                 if fits is None:
                     with self._lock:
-                        known[:] = [other for other in known if other is not kept]
+                        self.kept[key] = [x for x in self.kept.get(key, ()) if x is not kept]
         if self._is_vain(key):
             return _outside(self.function(*args, **kwargs), {})
         return self._record(args, kwargs, key, tensors, owners, separate)

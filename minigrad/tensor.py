@@ -239,7 +239,9 @@ class Tensor(ArrayHolder):
     def _cannot_follow(self):
         """Whether it is a view of memory in the graph whose changes since it could not follow."""
         base, _, _, problem, count = self.view_of
-        return problem is not None and base._node is not None and count != self.version[0]
+        if problem is None or count == self.version[0]:
+            return False
+        return base._node is not None or self._node is not None
 
     def _change(self, function, *args):
         """Run an out-of-place function of self, then take over its value and place in the graph."""

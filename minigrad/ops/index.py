@@ -284,7 +284,7 @@ def masked_fill(input, mask, value) -> Array:
     lambda g, shape, index: put(g, shape, index),
     view=True,
     problem=(
-        "A view that is one of several that a function returned {}. Such functions do not allow "
+        "A view is one of several that a function returned and {}. Such functions do not allow "
         "their views to be modified inplace. Replace the inplace operation by an out-of-place one."
     ),
 )

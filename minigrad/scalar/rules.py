@@ -52,7 +52,7 @@ def derive(name: str, function: Callable[..., Any], parameters: int) -> SimpleNa
     return SimpleNamespace(
         __name__=name, rule=rule_of(source), reference=reference, source=source, slopes=slopes,
         combine=(lambda *numbers: (again if all(numbers) else combine)(*numbers))  # as -0.0 == 0.0
-        if combined != options
+        if [*map(id, combined)] != [*map(id, options)]
         else None,
     )  # fmt: skip
 

@@ -81,7 +81,7 @@ def attempt(draw) -> None:
 
     ours, theirs, text = Run(minigrad), Run(torch), []
     for number in range(draw.randint(4, 14)):
-        name, statement, function = _statement(draw, ours.names, number)
+        name, statement, function = _statement(draw, ours.names, theirs.names, number)
         recorded = draw.random() < 0.8
         text.append(f"{'' if recorded else 'with no_grad(): '}{statement}")
         found, expected = (run.do(name, function, recorded) for run in (ours, theirs))
@@ -107,7 +107,7 @@ def _gradient(t):
         return None
 
 
-def _statement(draw, names, number):
+def _statement(draw, names, theirs, number):
     """A name (or None), the statement's text, and a function of a library and its names."""
     new, n = f"t{number}", draw.randint(2, 5)
     kind = draw.choices(["leaf", "view", "change", "result", "flag"], [2, 5, 6, 2, 1])[0]
@@ -127,9 +127,8 @@ def _statement(draw, names, number):
         view = VIEWS[form][1]
         return new, f"{new} = {form.format(x=x, s=s)}", lambda m, names: view(names[x], s)
     if kind == "flag":
-        base = (names[x].view_of or (names[x],))[0]
-        dead = base is not names[x] and base.requires_grad  # PyTorch's flag would have no effect
-        call = "detach_" if dead else draw.choice(["requires_grad_", "detach_"])
+        needed = theirs[x].requires_grad  # the flag would have no effect, now or for ever
+        call = "detach_" if needed else draw.choice(["requires_grad_", "detach_"])
         return None, f"{x}.{call}()", lambda m, names: getattr(names[x], call)()
     forms = RESULTS if kind == "result" else CHANGES
     form = draw.choice([form for form in forms if rank or "[" not in form or "[...]" in form])
