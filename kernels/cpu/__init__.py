@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ...locks import free_at_forks
+from ..locks import free_at_forks
 from . import cross_entropy, elementwise, memory, pointwise, sums
 
 PARALLEL = 32768  # elements from which waking threads (1-3 µs) is worth it
@@ -193,8 +193,7 @@ def _sizes(shape, axes, keepdims):
     """Of an array and the axes to be summed: n and m if it is seen as (a, n, m), the sum's shape,
     and whether they are neighbours, so that it can be seen like this."""
     if len(set(axes)) < len(axes):
-        twice = next(axis for axis in axes if axes.count(axis) > 1)
-        raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
+        raise ValueError("duplicate value in 'axis'")  # as NumPy says it
     kept = tuple([1 if i in axes else k for i, k in enumerate(shape) if keepdims or i not in axes])
     wide = [i for i, k in enumerate(shape) if k != 1]
     summed = [place for place, i in enumerate(wide) if i in axes]

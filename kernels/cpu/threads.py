@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
-from ...locks import free_at_forks
+from ..locks import free_at_forks
 from . import binding
 
 _team = threading.Lock()  # held by whoever launches; by nobody in a child that was born without

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..devices import one
 from ..kernels import backend
-from ..locks import free_at_forks
+from ..kernels.locks import free_at_forks
 from ..quiet import quiet
 from ..tape import active_tape, refuse, run
 from .grad_mode import grad_mode
