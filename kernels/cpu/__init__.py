@@ -173,19 +173,19 @@ def run_sum(
     With center, a number or an array of float64 that has length 1 along `axes`: the sum of
     (x - center)². Computed in float64, and rounded once, to dtype (x's unless given).
     """
-    x = np.asarray(x)  # NumPy may have reduced it to a number
     n, m, shape, one_run = _sizes(x.shape, axes, keepdims)
     dtype = x.dtype if dtype is None else np.dtype(dtype)
     if not one_run or not x.flags.c_contiguous:
         return _run_by_run(x, axes, dtype, divisor, center).reshape(shape)
     out = np.empty(shape, dtype)
-    _sum_middle(x, n, m, center, 1.0, divisor, out)
+    _sum_middle(x, n, m, center, divisor, out)
     return out
 
 
-def _sum_middle(x, n, m, center, repeat, divisor, out):
+def _sum_middle(x, n, m, center, divisor, out):
     run = kernel(sums.axis_sums, None, x.dtype, x.size >= PARALLEL)
-    run(flat(x), n, m, flat(center), repeat, divisor, out.reshape(-1))
+    x = x.ravel() if x.flags.carray else flat(x)
+    run(x, n, m, center if center is None else flat(center), divisor, out.ravel())
 
 
 @lru_cache(4096)
@@ -208,7 +208,7 @@ def _run_by_run(x, axes, dtype, divisor, center):
     shape = [1 if i in axes else n for i, n in enumerate(x.shape)]
     # What is broadcast is looked at once.
     again = [n > 1 and stride == 0 for n, stride in zip(x.shape, x.strides, strict=True)]
-    repeat = float(math.prod([n for i, n in enumerate(x.shape) if again[i] and i in axes]))
+    divisor /= math.prod([n for i, n in enumerate(x.shape) if again[i] and i in axes])
     once = tuple([slice(0, 1) if repeated else slice(None) for repeated in again])
     # The axes in the order of memory, in which a transposed array is in row order.
     order = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
@@ -227,7 +227,7 @@ def _run_by_run(x, axes, dtype, divisor, center):
         if isinstance(center, np.ndarray):
             center = np.broadcast_to(center, sizes)
         out = np.empty(sizes, dtype if last else np.float64)
-        _sum_middle(x, n, m, center, *((repeat, divisor) if last else (1.0, 1.0)), out)
+        _sum_middle(x, n, m, center, divisor if last else 1.0, out)
         if last:
             break
         x, center = out, None

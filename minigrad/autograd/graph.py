@@ -14,6 +14,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import Sequence
+from functools import lru_cache
 from heapq import heapify, heappop, heappush
 from operator import add, attrgetter, iadd, methodcaller
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -204,12 +205,17 @@ def _as_dtype(g, dtype):
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum a gradient over the axes along which its input was broadcast. Here, nowhere else."""
-    extra = g.ndim - len(shape)
-    axes = (*range(extra),)
-    if g.shape[extra:] != shape:  # not a bias
-        axes += tuple([i + extra for i, n in enumerate(shape) if n == 1 != g.shape[i + extra]])
-    total = g.sum(axes, True) if hasattr(g, "array") else backend(g).run_sum(g, axes, True)
-    return total.reshape(shape)
+    axes = _added_axes(g.shape, shape)
+    total = g.sum(axes) if hasattr(g, "array") else backend(g).run_sum(g, axes)
+    return total if total.shape == shape else total.reshape(shape)
+
+
+@lru_cache(4096)
+def _added_axes(shape, before):
+    """The axes along which an array of shape `before` was repeated to have that shape."""
+    extra = len(shape) - len(before)
+    wide = [i + extra for i, n in enumerate(before) if n == 1 != shape[i + extra]]
+    return (*range(extra), *wide)
 
 
 def _first_gradients(outputs, gradients, create_graph):
