@@ -307,7 +307,8 @@ def _by_powers(g, shape, out, input, p, dim):
 
 @op(_by_powers)
 def _norm(input, p, dim, keepdim):
-    total = _total(np.absolute(input) ** p, dim, keepdim, np.float64)
+    powers = np.absolute(input).astype(np.float64, copy=False) ** p
+    total = _total(powers, dim, keepdim, np.float64)
     return (total ** (1 / p)).astype(input.dtype, copy=False)
 
 
