@@ -184,7 +184,7 @@ def run_sum(
 
 def _sum_middle(x, n, m, center, divisor, out):
     run = kernel(sums.axis_sums, None, x.dtype, x.size >= PARALLEL)
-    x = x.ravel() if x.flags.carray else flat(x)
+    x = x.ravel() if x.flags.carray else flat(np.asarray(x))  # NumPy may reduce to a number
     run(x, n, m, center if center is None else flat(center), divisor, out.ravel())
 
 
