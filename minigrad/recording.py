@@ -169,10 +169,12 @@ class Recording(Tape):
         array, node = tensor.array, tensor.node
         self.memory.add(array)
         self.require("{}.array is {}", tensor, array, returns=False)
+        name = "node" if tensor.view_of is not None else "_node"  # the same, a third as long
         if node is None or not tensor.is_leaf:
-            self.require("{}.node is {}", tensor, node)
-        else:
-            self.require("({0}.node is {1} or {0}.requires_grad and {0}.is_leaf)", tensor, node)
+            self.require(f"{{}}.{name} is {{}}", tensor, node)
+        else:  # another leaf does as well: a parameter that was frozen, and is not any more
+            other = "{0}.requires_grad and {0}.is_leaf"
+            self.require(f"({{0}}.{name} is {{1}} or {other})", tensor, node)
         if tensor.view_of is not None:
             base = tensor.view_of[0]
             self.require("{}.view_of[0].node is {}", tensor, base.node)
@@ -187,8 +189,11 @@ class Recording(Tape):
         if grad is not None and not self._known(grad):
             self.run(_gradient, tensor)
 
-    def write_gradient(self, tensor: Any) -> None:
-        """Note that `.grad` is about to be written."""
+    def write_gradient(self, tensor: Any, new: Any) -> None:
+        """Write down that a gradient is set."""
+        text = f"{self.text(tensor)}._grad = {self.text(new)}"
+        read, self._read = self._read, []
+        self._lines.append((read, text))
         self._gradients.add(tensor)
 
     # --- names --------------------------------------------------------------------------------
@@ -435,9 +440,8 @@ class _Kept:
 
     def fits(self, tensors: list[Tensor], owners: dict[int, Any]) -> bool | None:
         """Whether all that the recording relies on is as it was; None if it will not be again."""
-        sources = self._sources
-        if sources is not None:
-            valid, replay, constants = sources
+        if self._sources is not None:
+            valid, replay, constants = self._sources
             self.valid = define("valid", valid, constants)
             self.replay = define("replay", replay, constants)
             self._sources = None
