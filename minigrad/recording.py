@@ -64,7 +64,7 @@ class Recording(Tape):
         self._gradients: set = set()  # tensors whose .grad a line has written or a guard has tested
         self._functions: set = set()  # whose names are guarded
         self._modules: set = set()  # whose containers are
-        self._grown: list[tuple[list, tuple]] = []  # lists that the step names, what they held
+        self._containers: list[tuple[Any, tuple, int]] = []  # that it names, what they held
         self._generators: list = []  # sources of random numbers that it names, their states
         self._read: list[str] = []
         self._arguments = [self._name(t) for t in arguments]
@@ -327,14 +327,17 @@ class Recording(Tape):
 
     def _look_into(self, value):
         for x in guards.containers(value):
-            self._grown.append((x, guards.contents(x)))
+            self._containers.append((x, guards.contents(x), len(x)))
 
     def _guard_containers(self):
-        """Containers must hold what they do, but for lists that the step itself makes longer."""
-        for x, before in self._grown:
-            grew = isinstance(x, list) and len(x) > len(before)
-            if not (grew and guards.alike(x[: len(before)], before, len(before))):
-                self.require(f"{{}}({{}}, {{}}, {len(x)})", guards.alike, x, before)
+        """Containers must hold what they do; a list may get numbers and texts, as a log of calls.
+
+        Where the step itself changes one, the recording will not be used.
+        """
+        for x, before, n in self._containers:
+            added = x[n:] if isinstance(x, list) and guards.alike(x[:n], before, n) else ()
+            if not added or not all(type(part) in guards.SIMPLE for part in added):
+                self.require(f"{{}}({{}}, {{}}, {n})", guards.alike, x, before)
 
     # --- the end ------------------------------------------------------------------------------
 
@@ -475,8 +478,8 @@ def compile(function: Callable[P, R]) -> Callable[P, R]:
     assigning to a module, making an optimizer, create_graph, a user's Function, and a result whose
     backward pass is still to come.
 
-    What Python does between the operations it does while recording alone: print, a list that is
-    appended to. Not seen are attributes of objects other than Modules, of modules of Python and of
+    What Python does between the operations it does while recording alone: print, a list that
+    numbers are appended to. Not seen are attributes of objects other than Modules, of modules of Python and of
     classes; edits of an object's `__dict__`; names of packages that are installed; numbers that the
     step takes from the clock, from files, from `x.array`, or from an iterator or generator that it
     has no name for; elements of a container with more than 1,000; and that an argument is the same

@@ -946,7 +946,7 @@ def test_recordings_are_bounded():
     assert len(runs) <= 2  # what comes again is recorded after all
 
 
-def test_lists_that_grow_and_a_step_recorded_once():
+def test_a_list_that_gets_tensors_gets_them_all():
     history = []
 
     def f(x):
@@ -956,7 +956,20 @@ def test_lists_that_grow_and_a_step_recorded_once():
     compiled = mg.compile(f)
     for k in range(3):
         assert compiled(vector(k)).item() == k + 1
-    assert len(history) == 1
+    assert [x.item() for x in history] == [0, 2, 4]
+
+
+def test_a_list_that_gets_numbers_logs_the_recordings():
+    log = []
+
+    def f(x):
+        log.append(1)
+        return x + 1
+
+    compiled = mg.compile(f)
+    for k in range(3):
+        assert compiled(vector(k)).item() == k + 1
+    assert log == [1]
 
 
 # --- compiled modules ----------------------------------------------------------------------------
