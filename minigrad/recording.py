@@ -293,6 +293,8 @@ class Recording(Tape):
         """Require that the names stay what they are that a call of these may use."""
         for x in roots:
             self._rely_on(guards.functions(x))
+            if isinstance(x, functools.partial):
+                self._look_into(x)
 
     def _rely_on(self, functions):
         waiting = list(functions)
@@ -317,6 +319,8 @@ class Recording(Tape):
             self.require(f"({found} is {{1}} or {{2}}({found}, {{1}}))", place, value, guards.same)
         else:
             self.require(f"{found} is {{1}}", place, value, returns=False)
+        if isinstance(value, np.ndarray) and value.size <= guards.LOOKED_INTO:
+            self.require("{}({}) == {}", bytes, value, bytes(value))
         if isinstance(value, Module):
             for module in value.modules():
                 self.enter(module)
@@ -467,7 +471,8 @@ def compile(function: Callable[P, R]) -> Callable[P, R]:
 
     It is recorded again when something else is other than it was: shapes, dtypes, strides, numbers
     and objects among the arguments; a name of the function's closure, defaults or globals, or of a
-    function or method of yours that it names, and what lists, dicts and sets of these names hold;
+    function or method of yours that it names, and what lists, dicts, sets and deques of these names
+    hold;
     any attribute, parameter, buffer or child of a Module; which tensors there are, need a gradient
     or have one; parameter groups. Optimizers and schedulers are called as they are, so a new
     learning rate counts. After 16 recordings that no call used, new arguments run plainly; of the
@@ -479,11 +484,12 @@ def compile(function: Callable[P, R]) -> Callable[P, R]:
     backward pass is still to come.
 
     What Python does between the operations it does while recording alone: print, a list that
-    numbers are appended to. Not seen are attributes of objects other than Modules, of modules of Python and of
-    classes; edits of an object's `__dict__`; names of packages that are installed; numbers that the
-    step takes from the clock, from files, from `x.array`, or from an iterator or generator that it
-    has no name for; elements of a container with more than 1,000; and that an argument is the same
-    object as a tensor it has no name for.
+    numbers are appended to. Not seen are attributes of objects other than Modules, of modules of
+    Python and of classes; edits of an object's `__dict__`; names of packages that are installed;
+    numbers that the step takes from the clock, from files, from `x.array`, or from an iterator or
+    generator that it has no name for; elements of a container or NumPy array with more than
+    1,000, and of a bytearray; and that an argument is the same object as a tensor that the step has
+    no name for, or a NaN the same as another.
     """
     if isinstance(function, Module):
         return _compiled_module(function)

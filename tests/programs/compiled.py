@@ -112,7 +112,7 @@ class World:
         except Refused:
             raise
         except Exception as error:
-            self.raised = type(error).__name__, re.sub(r"version \d+", "version", str(error))
+            self.raised = type(error).__name__, re.sub(r"version \d+|\d{9,}", "", str(error))
 
     def look(self, number, names):
         picture = Picture()
