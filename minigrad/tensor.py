@@ -135,8 +135,7 @@ class Tensor(ArrayHolder):
                 raise RuntimeError(f"grad: expected it on {self.device}, got it on {new.device}")
         tape = active_tape()
         if tape is not None:
-            tape.write_gradient(self)
-            run(_set_gradient, self, new)
+            tape.write_gradient(self, new)
         self._grad = new
 
     @property
@@ -687,10 +686,6 @@ def _assign(array, where, value, version):
             "stands for several (expand); clone() the tensor before changing it"
         ) from None
     version[0] += 1
-
-
-def _set_gradient(tensor, new):
-    tensor._grad = new
 
 
 def _set_leaf(tensor, requires_grad):

@@ -87,7 +87,9 @@ def contiguous(array: Any) -> Any:
 
 def flat(array: Any) -> Any:
     """The same in one dimension."""
-    return contiguous(array).ravel() if type(array) is np.ndarray else array
+    if type(array) is not np.ndarray:
+        return array
+    return (array if array.flags.carray else contiguous(array)).ravel()
 
 
 # --- losses -------------------------------------------------------------------------------------
@@ -173,8 +175,10 @@ def run_sum(
     With center, a number or an array of float64 that has length 1 along `axes`: the sum of
     (x - center)². Computed in float64, and rounded once, to dtype (x's unless given).
     """
-    n, m, shape, one_run = _sizes(x.shape, axes, keepdims)
     dtype = x.dtype if dtype is None else np.dtype(dtype)
+    n, m, shape, one_run = _sizes(x.shape, axes, keepdims)
+    if n == 1 and divisor == 1 and center is None:  # a batch of one: nothing to add
+        return x.reshape(shape).astype(dtype, "C")
     if not one_run or not x.flags.c_contiguous:
         return _run_by_run(x, axes, dtype, divisor, center).reshape(shape)
     out = np.empty(shape, dtype)
@@ -242,7 +246,7 @@ def run_zero_below(g: np.ndarray, out: np.ndarray) -> np.ndarray:
     """g where out > 0 or NaN, else 0: the slope of a ReLU. Arrays of one shape and float dtype."""
     run = kernel(elementwise.zero_below, None, g.dtype, g.size // 8 >= PARALLEL)
     slopes = memory.empty_like(g)
-    run(flat(g), flat(out), flat(slopes))
+    run(flat(g), flat(out), slopes.ravel())
     return slopes
 
 
@@ -264,11 +268,11 @@ def bind_update(
     row = p.reshape(-1)
 
     def step(g, numbers):
-        run(row, g.reshape(-1), *rows, numbers)
+        run(row, g.ravel(), *rows, numbers)
 
     def step_copy(g, numbers):
         copy = p.reshape(-1)
-        run(copy, g.reshape(-1), *rows, numbers)
+        run(copy, g.ravel(), *rows, numbers)
         p[...] = copy.reshape(p.shape)
 
     return step if p.flags.c_contiguous else step_copy

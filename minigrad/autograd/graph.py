@@ -298,6 +298,7 @@ def backward(
     if owners is not None and None in owners:
         raise RuntimeError("inputs: one of the tensors does not require grad")
     found, owned = _run(outputs, grads, retain_graph, create_graph, owners)
+    collected = []
     for node, g in found.items():
         tensor = node.owner and node.owner() if owners is None else owners.get(node)
         if tensor is None or tensor.node is None:  # gone, or it asks for no gradient any more
@@ -308,22 +309,30 @@ def backward(
         tape = active_tape()
         if tape is not None:
             tape.read_gradient(tensor)
-        run(_collect, tensor, g, node in owned)
+        collected.append((tensor, g, node in owned))
+    if collected:
+        run(_collect, collected)
 
 
-def _collect(tensor, g, owned):
-    """Add to the gradient of a leaf, and return it."""
-    if g.shape != tensor.array.shape:
-        problem = f"got a gradient of shape {g.shape} for a tensor of {tensor.array.shape}"
-        raise RuntimeError(f"{problem}: its .data was replaced since the forward pass")
+def _collect(collected):
+    """Add to the gradients of leaves, each with (tensor, g, whether g is its own), and return them.
+
+    All at once: a lock takes 0.2 µs.
+    """
+    grads = []
     with _collecting:
-        grad = tensor._grad
-        if grad is None:
-            tensor._grad = grad = tensor.wrap(g if owned else copied(g))
-        else:
-            grad.array[...] += g
-            grad.version[0] += 1
-    return grad
+        for tensor, g, owned in collected:
+            if g.shape != tensor.array.shape:
+                problem = f"got a gradient of shape {g.shape} for a tensor of {tensor.array.shape}"
+                raise RuntimeError(f"{problem}: its .data was replaced since the forward pass")
+            grad = tensor._grad
+            if grad is None:
+                tensor._grad = grad = tensor.wrap(g if owned else copied(g))
+            else:
+                grad.array[...] += g
+                grad.version[0] += 1
+            grads.append(grad)
+    return tuple(grads)
 
 
 _collecting = free_at_forks(threading.Lock())  # threads that share a leaf add up

@@ -138,7 +138,7 @@ def _part(k):
     if isinstance(k, (bool, np.bool_)):
         return bool(k)
     if isinstance(k, (list, tuple, range)):
-        k = _listed(k)
+        k = _listed(k) if active_tape() is None else run(_listed, _fixed(k))
     elif isinstance(k, np.ndarray):
         k = np.array(k)  # a change of it must not reach the backward pass
         tape = active_tape()
@@ -187,6 +187,11 @@ def _bound(x):
             "slice indices must be integers or None or have an __index__ method, got "
             f"{getattr(x, 'dtype', type(x).__name__)}"
         ) from None
+
+
+def _fixed(k):
+    """Nested lists as tuples: a step that is recorded keeps what they hold now."""
+    return tuple(map(_fixed, k)) if isinstance(k, (list, tuple)) else k
 
 
 def _listed(k):

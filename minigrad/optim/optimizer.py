@@ -175,8 +175,8 @@ class Optimizer:
 
     @repeated
     def _step(self):
-        bounds, states = self._bound, self.state
-        for group in self.param_groups:
+        bounds, states, groups = self._bound, vars(self)["state"], vars(self)["param_groups"]
+        for group in groups:
             _check_ways(group)
             numbers, names, maximize = {}, self._used(group), group.get("maximize")
             for p in group["params"]:

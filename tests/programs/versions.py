@@ -1,7 +1,7 @@
 """Changes of what a backward pass will read: indices, masks, targets, weights, saved tensors.
 
 A program sums up terms, changes tensors in place between them and between backward passes, in every
-way that is counted (.data is not); PyTorch says which backward passes raise, and what the others give.
+way that is counted (.data is not); PyTorch says which backward passes raise, and what others give.
 """
 
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ SHORT = 200
 ERRORS = (RuntimeError, IndexError, ValueError, TypeError)
 
 # Terms, by what they read besides the leaves E (5, 3) and x (4, 3). `h` is x * 1.0, which keeps
-# nothing; idx, cls (4,), at (4, 3), cols (2,): ints; mask (4, 3): bools; t, p (4, 3), w, v (3,), s ().
+# nothing; idx, cls (4,), at (4, 3), cols (2,): ints; mask (4, 3): bools; t, p, pw (4, 3): floats.
 TERMS = [
     "v.E[v.idx]", "v.E[v.idx, 1]", "v.E[v.idx, v.idx % 3]", "v.E[:, v.cols]", "v.E[v.i0]",
     "v.E[v.idx.tolist()]", "v.E[v.idx[1:]]", "v.E[v.idx.detach()]", "v.E[None, v.idx]",
@@ -53,7 +53,8 @@ CHANGES = [
 LEAF_CHANGES = [
     "v.{n}.add_(1.0)", "v.{n}[0] = 0.5", "v.{n}.detach().mul_(2.0)",
     "m.nn.init.constant_(v.{n}, 0.5)", "v.step(m, [v.{n}])",
-    "m.nn.utils.clip_grad_norm_([v.{n}], 0.1)", "v.{n}.grad is None or m.nn.utils.clip_grad_value_([v.{n}], 0.1)",
+    "m.nn.utils.clip_grad_norm_([v.{n}], 0.1)",
+    "v.{n}.grad is None or m.nn.utils.clip_grad_value_([v.{n}], 0.1)",
     "v.{n}.grad = None",
 ]  # fmt: skip
 BACKWARDS = [
@@ -93,14 +94,8 @@ def attempt(draw):
 
 def _arrays(rng):
     floats = {
-        "E": (5, 3),
-        "x": (4, 3),
-        "t": (4, 3),
-        "w": (3,),
-        "v": (3,),
-        "square": (3, 3),
-        "s": (),
-    }
+        "E": (5, 3), "x": (4, 3), "t": (4, 3), "w": (3,), "v": (3,), "square": (3, 3), "s": (),
+    }  # fmt: skip
     drawn = {name: rng.normal(0, 1, shape) for name, shape in floats.items()}
     drawn["w"] = np.abs(drawn["w"])
     drawn |= {"p": rng.random((4, 3)), "pw": rng.random((4, 3)), "mask": rng.random((4, 3)) < 0.5}
