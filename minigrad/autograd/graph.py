@@ -300,10 +300,9 @@ def backward(
     found, owned = _run(outputs, grads, retain_graph, create_graph, owners)
     for node, g in found.items():
         tensor = node.owner and node.owner() if owners is None else owners.get(node)
-        now = tensor and tensor.node
-        if now is None:  # gone, or it asks for no gradient any more
+        if tensor is None or tensor.node is None:  # gone, or it asks for no gradient any more
             continue
-        if node.op is None and now.op is not None:
+        if node.op is None and tensor.node.op is not None:
             raise RuntimeError("leaf variable has been moved into the graph interior")
         if create_graph:
             tensor._grad = g if tensor._grad is None else tensor._grad + g
