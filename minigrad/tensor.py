@@ -218,15 +218,20 @@ class Tensor(ArrayHolder):
                     problem.format("its base or another view of its base has been modified inplace")
                 )
             return
-        node = base._node
-        if node is recorded or node is None or (node.op is None and count == self.version[0]):
+        node, now = base._node, self.version[0]
+        if node is None and recorded is None:
+            return
+        if count == now and (node is recorded or node is None or node.op is None):
             return  # a base that came to need a gradient unchanged is another leaf, as in PyTorch
-        with enable_grad():
-            t = base
-            for operation, options in chain:
-                t = apply(operation, (t, *options))
-        self._place(t._node)
-        self.view_of = base, node, chain, problem, self.version[0]
+        if node is None:  # the base left the graph, and then changed
+            self._node = None
+        elif node is not recorded or self._node is None:
+            with enable_grad():
+                t = base
+                for operation, options in chain:
+                    t = apply(operation, (t, *options))
+            self._place(t._node)
+        self.view_of = base, node, chain, problem, now
 
     def _place(self, node):
         """Take another node, which keeps the gradient if the one before did."""

@@ -303,6 +303,8 @@ def backward(
         tensor = node.owner and node.owner() if owners is None else owners.get(node)
         if tensor is None or tensor.node is None:  # gone, or it asks for no gradient any more
             continue
+        if node.op is None and tensor.node.op is not None:
+            raise RuntimeError("leaf variable has been moved into the graph interior")
         if create_graph:
             tensor._grad = g if tensor._grad is None else tensor._grad + g
             continue
