@@ -20,8 +20,8 @@ ROWS = 256  # which it turns on their side at a time
 def class_rows(x, target, weight, ignore, upstream, values, slopes):
     """Cross-entropy of logits x (n, C) and class indices target (n,): the sum of the values.
 
-    target: checked to be in range; rows of class `ignore`, and of no class, give 0. weight: (C,), or None for 1.
-    upstream: a number or (n,). values (n,), slopes (n, C): for the results, or None.
+    target: checked to be in range; rows of class `ignore`, and of no class, give 0. weight: (C,),
+    or None for 1. upstream: a number or (n,). values (n,), slopes (n, C): for the results, or None.
     """
     n, classes = x.shape
     rows = max(1, BLOCK // max(classes, 1))
@@ -66,8 +66,8 @@ def few_classes(x, target, weight, ignore, upstream, values, slopes):
     sums = np.zeros((n + rows - 1) // rows)
     for block in prange(sums.size):
         turned, total = np.empty((classes, ROWS), x.dtype), np.zeros(ROWS)
-        # Numbers of each row. y: its class, -1 of one that is ignored; gap: x_y - top; w: the weight, then the
-        # slopes' factor; partial: up to CHAIN terms of rest.
+        # Numbers of each row. y: its class, -1 of one that is ignored; gap: x_y - top; w: the
+        # weight, then the slopes' factor; partial: up to CHAIN terms of rest.
         y = np.empty(ROWS, bits)
         w, value, top, gap, e_y, rest, partial = seven_numbers(x.dtype)
         for first in range(block * rows, min(n, (block + 1) * rows), ROWS):
