@@ -51,7 +51,8 @@ def _errors(text, steps):
     try:
         yield
     except ERRORS as error:
-        assert str(error) != "index is out of bounds", f"{text}{steps.text}: within a kernel"
+        if str(error) == "index is out of bounds":
+            raise AssertionError(f"{text}{steps.text}: within a kernel") from error
 
 
 OUTSIDE = (-1, -2, -100, 7, 1000, 30_000_000, -50_000_000, 2**31, 2**40, -(2**62))
