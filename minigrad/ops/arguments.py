@@ -35,6 +35,8 @@ def _integer(dim):
         raise TypeError(f"dim: expected an integer, got {name_of(dim)}") from None
 
 
+# What a forward may raise of arguments that do not go together, or are not what they should be.
+FAULTS = (ValueError, TypeError, OverflowError, KeyError, AttributeError)
 INTEGERS, NUMBER = (int, np.integer), (int, float, np.integer, np.floating)
 # What an argument of that name is, in any operation: looked at when one has failed.
 WANTED = {
@@ -48,7 +50,7 @@ WANTED = {
         ),
         "an integer or several",
     ),
-    "tensors": "a tuple or list of Tensors",
+    "tensors": "Tensors in a tuple or list",
     "dtype": "a dtype",
 }
 
@@ -56,7 +58,7 @@ WANTED = {
 def _is(wanted, x):
     if isinstance(x, (tuple, list)) and wanted == "an integer or several":
         return all(_is(wanted, part) for part in x)
-    if wanted == "a tuple or list of Tensors":
+    if wanted == "Tensors in a tuple or list":
         return isinstance(x, (tuple, list)) and all(hasattr(part, "shape") for part in x)
     if wanted == "a dtype":
         return isinstance(x, (str, type, np.dtype))
@@ -70,7 +72,7 @@ def misfit(name: str, given: dict) -> TypeError | None:
     for key, x in sorted(given.items(), key=lambda item: item[1] is None):
         wanted = WANTED.get(key)
         if wanted is not None and not _is(wanted, x):
-            return TypeError(f"{name}(): argument {key!r} must be {wanted}, not {kinds([x])}")
+            return TypeError(f"{name}(): {key}: expected {wanted}, got {kinds([x])}")
     return None
 
 
@@ -82,7 +84,7 @@ def kinds(values) -> str:
 
 def as_pytorch(operation, arrays, options, error) -> Exception:
     """NumPy's complaint about a call as the exception that PyTorch raises for it."""
-    if isinstance(error, (TypeError, OverflowError, KeyError, AttributeError)):
+    if not isinstance(error, ValueError):
         wrong = misfit(operation.name, dict(zip(operation.options, options, strict=True)))
         if wrong is not None or not isinstance(error, TypeError):
             return wrong or error
