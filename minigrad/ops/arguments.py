@@ -42,28 +42,24 @@ INTEGERS, NUMBER = (int, np.integer), (int, float, np.integer, np.floating)
 WANTED = {
     **dict.fromkeys(("alpha", "negative_slope", "beta", "threshold", "correction"), "a number"),
     **dict.fromkeys(("keepdim", "unbiased"), "a bool"),
-    **dict.fromkeys(
-        (
-            *("dim", "dims", "dim0", "dim1", "axis0", "axis1", "start_dim", "end_dim", "diagonal"),
-            *("shape", "size", "new", "repeats", "shifts", "start", "length", "chunks", "decimals"),
-            *("split_size_or_sections",),
-        ),
-        "an integer or several",
-    ),
+    **dict.fromkeys(("dim0", "dim1", "axis0", "axis1", "start_dim", "end_dim"), "an integer"),
+    **dict.fromkeys(("start", "length", "chunks", "diagonal", "decimals"), "an integer"),
+    **dict.fromkeys(("dim", "dims", "shape", "size", "new"), "an integer or several"),
+    **dict.fromkeys(("repeats", "shifts", "split_size_or_sections"), "an integer or several"),
     "tensors": "Tensors in a tuple or list",
     "dtype": "a dtype",
 }
 
 
 def _is(wanted, x):
-    if isinstance(x, (tuple, list)) and wanted == "an integer or several":
-        return all(_is(wanted, part) for part in x)
     if wanted == "Tensors in a tuple or list":
         return isinstance(x, (tuple, list)) and all(hasattr(part, "shape") for part in x)
     if wanted == "a dtype":
         return isinstance(x, (str, type, np.dtype))
+    if wanted == "an integer or several" and isinstance(x, (tuple, list)):
+        return all(_is(wanted, part) for part in x)
     kinds = {"a number": NUMBER, "a bool": (bool, np.bool_)}.get(wanted, INTEGERS)
-    return isinstance(x, kinds) or getattr(x, "shape", None) == ()
+    return isinstance(x, kinds) or (hasattr(x, "array") and not x.ndim)
 
 
 def misfit(name: str, given: dict) -> TypeError | None:
