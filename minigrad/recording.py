@@ -377,19 +377,21 @@ class Recording(Tape):
         """Two functions as text, and their constants: whether the lines may be repeated now, None
         if never again; and the lines as a function of the arguments' Tensors.
 
-        `result` is the text of what the step returns. Of `lambda x: (x * w).sum()`, k1 to k6 being
-        the constants w, its array, None, two operations and _restored:
+        `result` is the text of what the step returns. Of `lambda x: (x * w).sum()`, in whose
+        closure k0 is w, k1, and its array k2; k3 being None, k4 and k5 operations, k6 _restored:
 
             def valid():
-                return k1.node is None if k1.array is k2 else None
+                return k1._node is k3 if k0.cell_contents is k1 and k1.array is k2 else None
 
             def replay(a0):
-                a3 = k4(a0.array, k2)
-                a4 = k5(a3, k3, False, k3)
-                del a3
-                a5 = [0]
-                a6 = k6(a4, a5, False, k3, k3)
-                return a6
+                a1 = k4(a0.array, k2)
+                del a0
+                a2 = k5(a1, k3, False, k3)
+                del a1
+                a3 = [0]
+                a4 = k6(a2, a3, False, k3, k3, k3)
+                del a2, a3
+                return a4
         """
         self._guard_containers()
         kept, body = set(self._read), []
