@@ -240,7 +240,8 @@ class Tensor(ArrayHolder):
         base, _, _, problem, count = self.view_of
         if problem is None or count == self.version[0]:
             return False
-        return base._node is not None or self._node is not None
+        own = self._node is not None and self._node.op is not None
+        return own or base._node is not None
 
     def _change(self, function, *args):
         """Run an out-of-place function of self, then take over its value and place in the graph."""

@@ -10,11 +10,11 @@ be differentiated itself (`create_graph`), it runs the same formulas on Tensors.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import threading
 import weakref
 from collections.abc import Sequence
+from functools import lru_cache
 from heapq import heapify, heappop, heappush
 from operator import add, attrgetter, iadd, methodcaller
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,7 +23,7 @@ import numpy as np
 
 from ..devices import one
 from ..kernels import backend
-from ..locks import free_at_forks
+from ..kernels.locks import free_at_forks
 from ..quiet import quiet
 from ..tape import active_tape, refuse, run
 from .grad_mode import grad_mode
@@ -205,17 +205,17 @@ def _as_dtype(g, dtype):
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum a gradient over the axes along which its input was broadcast. Here, nowhere else."""
-    axes = _broadcast_axes(g.shape, shape)
-    total = g.sum(axes, True) if hasattr(g, "array") else backend(g).run_sum(g, axes, True)
-    return total.reshape(shape)
+    axes = _added_axes(g.shape, shape)
+    total = g.sum(axes) if hasattr(g, "array") else backend(g).run_sum(g, axes)
+    return total if total.shape == shape else total.reshape(shape)
 
 
-@functools.lru_cache(4096)
-def _broadcast_axes(wide, shape):
-    """Along which an array of that shape was broadcast to the shape `wide`."""
-    extra = len(wide) - len(shape)
-    inner = [i for i, n in enumerate(shape, extra) if n == 1 != wide[i]]
-    return (*range(extra), *inner)
+@lru_cache(4096)
+def _added_axes(shape, before):
+    """The axes along which an array of shape `before` was repeated to have that shape."""
+    extra = len(shape) - len(before)
+    wide = [i + extra for i, n in enumerate(before) if n == 1 != shape[i + extra]]
+    return (*range(extra), *wide)
 
 
 def _first_gradients(outputs, gradients, create_graph):

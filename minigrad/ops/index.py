@@ -91,7 +91,8 @@ def canonical(key, shape: tuple[int, ...]) -> tuple[tuple, tuple]:
         raise IndexError("an index can only have a single Ellipsis ('...')")
     whole, dim = slice(None), 0
     left = len(shape) - sum([_dimensions(k) for k in parts])
-    picks, arrays = [], []
+    picks: list = []
+    arrays: list = []
     for k in parts:
         if type(k) is bool:  # a mask of no dimensions: of a new one, it takes all or nothing
             picks.append(None)
