@@ -95,7 +95,7 @@ def expm1(input: Tensor) -> Tensor:
 def fix(input: Tensor) -> Tensor:
     """The integer part."""
 def flatten(input: Tensor, start_dim: Int = 0, end_dim: Int = -1) -> Tensor:
-    """Merge the dimensions from start_dim to end_dim into one."""
+    """Merge the dimensions from start_dim to end_dim into one; the tensor itself if it is one."""
 def flip(input: Tensor, *dims: Int | Sequence[Int]) -> Tensor:
     """Reverse the order along the given dimensions (a copy)."""
 def floor(input: Tensor) -> Tensor:

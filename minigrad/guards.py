@@ -11,6 +11,7 @@ import functools
 import io
 import random
 import sysconfig
+from collections import deque
 from collections.abc import Iterator
 from itertools import chain
 from operator import is_
@@ -23,7 +24,7 @@ from .devices import on_gpu
 from .tensor import Tensor
 
 SIMPLE = (bool, int, float, complex, str, bytes, type(None))
-CONTAINERS = (list, dict, set)
+CONTAINERS = (list, dict, set, deque)
 LOOKED_INTO = 1000  # elements of a container; of a larger one only the length is compared
 # Code that is not the user's: its own names are left alone.
 _LIBRARIES = (
@@ -282,7 +283,7 @@ def names(function: FunctionType) -> Iterator[tuple[Any, str, Any]]:
 
 
 def containers(x: Any) -> Iterator[Any]:
-    """x and the lists, dicts and sets within it, or within tuples in it."""
+    """x and the lists, dicts, sets and deques within it, or in tuples and partials in it."""
     waiting, seen = [x], set[int]()
     while waiting and len(seen) < LOOKED_INTO:
         x = waiting.pop()
@@ -292,6 +293,8 @@ def containers(x: Any) -> Iterator[Any]:
             waiting += contents(x)
         elif type(x) is tuple:
             waiting += x
+        elif isinstance(x, functools.partial):
+            waiting += x.args, x.keywords
 
 
 def tensors(x: Any) -> Iterator[Tensor]:

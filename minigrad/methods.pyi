@@ -161,7 +161,7 @@ class Methods:
     def fix(self) -> Tensor:
         """The integer part."""
     def flatten(self, start_dim: Int = 0, end_dim: Int = -1) -> Tensor:
-        """Merge the dimensions from start_dim to end_dim into one."""
+        """Merge the dimensions from start_dim to end_dim into one; the tensor itself if it is one."""
     def flip(self, *dims: Int | Sequence[Int]) -> Tensor:
         """Reverse the order along the given dimensions (a copy)."""
     def float(self) -> Tensor: ...

@@ -64,7 +64,7 @@ class Recording(Tape):
         self._gradients: set = set()  # tensors whose .grad a line has written or a guard has tested
         self._functions: set = set()  # whose names are guarded
         self._modules: set = set()  # whose containers are
-        self._grown: list[tuple[list, tuple]] = []  # lists that the step names, what they held
+        self._containers: list[tuple[Any, tuple, int]] = []  # that it names, what they held
         self._generators: list = []  # sources of random numbers that it names, their states
         self._read: list[str] = []
         self._arguments = [self._name(t) for t in arguments]
@@ -169,10 +169,12 @@ class Recording(Tape):
         array, node = tensor.array, tensor.node
         self.memory.add(array)
         self.require("{}.array is {}", tensor, array, returns=False)
+        name = "node" if tensor.view_of is not None else "_node"  # the same, a third as long
         if node is None or not tensor.is_leaf:
-            self.require("{}.node is {}", tensor, node)
-        else:
-            self.require("({0}.node is {1} or {0}.requires_grad and {0}.is_leaf)", tensor, node)
+            self.require(f"{{}}.{name} is {{}}", tensor, node)
+        else:  # another leaf does as well: a parameter that was frozen, and is not any more
+            other = "{0}.requires_grad and {0}.is_leaf"
+            self.require(f"({{0}}.{name} is {{1}} or {other})", tensor, node)
         if tensor.view_of is not None:
             base = tensor.view_of[0]
             self.require("{}.view_of[0].node is {}", tensor, base.node)
@@ -187,8 +189,11 @@ class Recording(Tape):
         if grad is not None and not self._known(grad):
             self.run(_gradient, tensor)
 
-    def write_gradient(self, tensor: Any) -> None:
-        """Note that `.grad` is about to be written."""
+    def write_gradient(self, tensor: Any, new: Any) -> None:
+        """Write down that a gradient is set."""
+        text = f"{self.text(tensor)}._grad = {self.text(new)}"
+        read, self._read = self._read, []
+        self._lines.append((read, text))
         self._gradients.add(tensor)
 
     # --- names --------------------------------------------------------------------------------
@@ -288,6 +293,8 @@ class Recording(Tape):
         """Require that the names stay what they are that a call of these may use."""
         for x in roots:
             self._rely_on(guards.functions(x))
+            if isinstance(x, functools.partial):
+                self._look_into(x)
 
     def _rely_on(self, functions):
         waiting = list(functions)
@@ -312,6 +319,8 @@ class Recording(Tape):
             self.require(f"({found} is {{1}} or {{2}}({found}, {{1}}))", place, value, guards.same)
         else:
             self.require(f"{found} is {{1}}", place, value, returns=False)
+        if isinstance(value, np.ndarray) and value.size <= guards.LOOKED_INTO:
+            self.require("{}({}) == {}", bytes, value, bytes(value))
         if isinstance(value, Module):
             for module in value.modules():
                 self.enter(module)
@@ -322,14 +331,17 @@ class Recording(Tape):
 
     def _look_into(self, value):
         for x in guards.containers(value):
-            self._grown.append((x, guards.contents(x)))
+            self._containers.append((x, guards.contents(x), len(x)))
 
     def _guard_containers(self):
-        """Containers must hold what they do, but for lists that the step itself makes longer."""
-        for x, before in self._grown:
-            grew = isinstance(x, list) and len(x) > len(before)
-            if not (grew and guards.alike(x[: len(before)], before, len(before))):
-                self.require(f"{{}}({{}}, {{}}, {len(x)})", guards.alike, x, before)
+        """Containers must hold what they do; a list may get numbers and texts, as a log of calls.
+
+        Where the step itself changes one, the recording will not be used.
+        """
+        for x, before, n in self._containers:
+            added = x[n:] if isinstance(x, list) and guards.alike(x[:n], before, n) else ()
+            if not added or not all(type(part) in guards.SIMPLE for part in added):
+                self.require(f"{{}}({{}}, {{}}, {n})", guards.alike, x, before)
 
     # --- the end ------------------------------------------------------------------------------
 
@@ -435,9 +447,8 @@ class _Kept:
 
     def fits(self, tensors: list[Tensor], owners: dict[int, Any]) -> bool | None:
         """Whether all that the recording relies on is as it was; None if it will not be again."""
-        sources = self._sources
-        if sources is not None:
-            valid, replay, constants = sources
+        if self._sources is not None:
+            valid, replay, constants = self._sources
             self.valid = define("valid", valid, constants)
             self.replay = define("replay", replay, constants)
             self._sources = None
@@ -460,7 +471,8 @@ def compile(function: Callable[P, R]) -> Callable[P, R]:
 
     It is recorded again when something else is other than it was: shapes, dtypes, strides, numbers
     and objects among the arguments; a name of the function's closure, defaults or globals, or of a
-    function or method of yours that it names, and what lists, dicts and sets of these names hold;
+    function or method of yours that it names, and what lists, dicts, sets and deques of these names
+    hold;
     any attribute, parameter, buffer or child of a Module; which tensors there are, need a gradient
     or have one; parameter groups. Optimizers and schedulers are called as they are, so a new
     learning rate counts. After 16 recordings that no call used, new arguments run plainly; of the
@@ -471,12 +483,13 @@ def compile(function: Callable[P, R]) -> Callable[P, R]:
     assigning to a module, making an optimizer, create_graph, a user's Function, and a result whose
     backward pass is still to come.
 
-    What Python does between the operations it does while recording alone: print, a list that is
-    appended to. Not seen are attributes of objects other than Modules, of modules of Python and of
-    classes; edits of an object's `__dict__`; names of packages that are installed; numbers that the
-    step takes from the clock, from files, from `x.array`, or from an iterator or generator that it
-    has no name for; elements of a container with more than 1,000; and that an argument is the same
-    object as a tensor it has no name for.
+    What Python does between the operations it does while recording alone: print, a list that
+    numbers are appended to. Not seen are attributes of objects other than Modules, of modules of
+    Python and of classes; edits of an object's `__dict__`; names of packages that are installed;
+    numbers that the step takes from the clock, from files, from `x.array`, or from an iterator or
+    generator that it has no name for; elements of a container or NumPy array with more than
+    1,000, and of a bytearray; and that an argument is the same object as a tensor that the step has
+    no name for, or a NaN the same as another.
     """
     if isinstance(function, Module):
         return _compiled_module(function)

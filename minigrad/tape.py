@@ -129,8 +129,8 @@ class Tape:
     def read_gradient(self, tensor: Any) -> None:
         """A Tensor's gradient is read."""
 
-    def write_gradient(self, tensor: Any) -> None:
-        """A Tensor's gradient is about to be written."""
+    def write_gradient(self, tensor: Any, new: Any) -> None:
+        """A Tensor's gradient is about to be `new`, a Tensor or None."""
 
     def recorded(self, node: Any) -> None:
         """An operation took its place in the graph."""

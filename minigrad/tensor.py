@@ -135,8 +135,7 @@ class Tensor(ArrayHolder):
                 raise RuntimeError(f"grad: expected it on {self.device}, got it on {new.device}")
         tape = active_tape()
         if tape is not None:
-            tape.write_gradient(self)
-            run(_set_gradient, self, new)
+            tape.write_gradient(self, new)
         self._grad = new
 
     @property
@@ -219,15 +218,20 @@ class Tensor(ArrayHolder):
                     problem.format("its base or another view of its base has been modified inplace")
                 )
             return
-        node = base._node
-        if node is recorded or node is None or (node.op is None and count == self.version[0]):
+        node, now = base._node, self.version[0]
+        if node is None and recorded is None:
+            return
+        if count == now and (node is recorded or node is None or node.op is None):
             return  # a base that came to need a gradient unchanged is another leaf, as in PyTorch
-        with enable_grad():
-            t = base
-            for operation, options in chain:
-                t = apply(operation, (t, *options))
-        self._place(t._node)
-        self.view_of = base, node, chain, problem, self.version[0]
+        if node is None:  # the base left the graph, and then changed
+            self._node = None
+        elif node is not recorded or self._node is None:
+            with enable_grad():
+                t = base
+                for operation, options in chain:
+                    t = apply(operation, (t, *options))
+            self._place(t._node)
+        self.view_of = base, node, chain, problem, now
 
     def _place(self, node):
         """Take another node, which keeps the gradient if the one before did."""
@@ -241,7 +245,8 @@ class Tensor(ArrayHolder):
         base, _, _, problem, count = self.view_of
         if problem is None or count == self.version[0]:
             return False
-        return base._node is not None or self._node is not None
+        own = self._node is not None and self._node.op is not None
+        return own or base._node is not None
 
     def _change(self, function, *args):
         """Run an out-of-place function of self, then take over its value and place in the graph."""
@@ -686,10 +691,6 @@ def _assign(array, where, value, version):
             "stands for several (expand); clone() the tensor before changing it"
         ) from None
     version[0] += 1
-
-
-def _set_gradient(tensor, new):
-    tensor._grad = new
 
 
 def _set_leaf(tensor, requires_grad):

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ...locks import free_at_forks
+from ..locks import free_at_forks
 from . import cross_entropy, elementwise, memory, pointwise, sums
 
 PARALLEL = 32768  # elements from which waking threads (1-3 µs) is worth it
@@ -87,7 +87,9 @@ def contiguous(array: Any) -> Any:
 
 def flat(array: Any) -> Any:
     """The same in one dimension."""
-    return contiguous(array).ravel() if type(array) is np.ndarray else array
+    if type(array) is not np.ndarray:
+        return array
+    return (array if array.flags.carray else contiguous(array)).ravel()
 
 
 # --- losses -------------------------------------------------------------------------------------
@@ -173,19 +175,21 @@ def run_sum(
     With center, a number or an array of float64 that has length 1 along `axes`: the sum of
     (x - center)². Computed in float64, and rounded once, to dtype (x's unless given).
     """
-    x = np.asarray(x)  # NumPy may have reduced it to a number
-    n, m, shape, one_run = _sizes(x.shape, axes, keepdims)
     dtype = x.dtype if dtype is None else np.dtype(dtype)
+    n, m, shape, one_run = _sizes(x.shape, axes, keepdims)
+    if n == 1 and divisor == 1 and center is None:  # a batch of one: nothing to add
+        return x.reshape(shape).astype(dtype, "C")
     if not one_run or not x.flags.c_contiguous:
         return _run_by_run(x, axes, dtype, divisor, center).reshape(shape)
     out = np.empty(shape, dtype)
-    _sum_middle(x, n, m, center, 1.0, divisor, out)
+    _sum_middle(x, n, m, center, divisor, out)
     return out
 
 
-def _sum_middle(x, n, m, center, repeat, divisor, out):
+def _sum_middle(x, n, m, center, divisor, out):
     run = kernel(sums.axis_sums, None, x.dtype, x.size >= PARALLEL)
-    run(flat(x), n, m, flat(center), repeat, divisor, out.reshape(-1))
+    x = x.ravel() if x.flags.carray else flat(np.asarray(x))  # NumPy may reduce to a number
+    run(x, n, m, center if center is None else flat(center), divisor, out.ravel())
 
 
 @lru_cache(4096)
@@ -193,8 +197,7 @@ def _sizes(shape, axes, keepdims):
     """Of an array and the axes to be summed: n and m if it is seen as (a, n, m), the sum's shape,
     and whether they are neighbours, so that it can be seen like this."""
     if len(set(axes)) < len(axes):
-        twice = next(axis for axis in axes if axes.count(axis) > 1)
-        raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
+        raise ValueError("duplicate value in 'axis'")  # as NumPy says it
     kept = tuple([1 if i in axes else k for i, k in enumerate(shape) if keepdims or i not in axes])
     wide = [i for i, k in enumerate(shape) if k != 1]
     summed = [place for place, i in enumerate(wide) if i in axes]
@@ -209,7 +212,7 @@ def _run_by_run(x, axes, dtype, divisor, center):
     shape = [1 if i in axes else n for i, n in enumerate(x.shape)]
     # What is broadcast is looked at once.
     again = [n > 1 and stride == 0 for n, stride in zip(x.shape, x.strides, strict=True)]
-    repeat = float(math.prod([n for i, n in enumerate(x.shape) if again[i] and i in axes]))
+    divisor /= math.prod([n for i, n in enumerate(x.shape) if again[i] and i in axes])
     once = tuple([slice(0, 1) if repeated else slice(None) for repeated in again])
     # The axes in the order of memory, in which a transposed array is in row order.
     order = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
@@ -228,7 +231,7 @@ def _run_by_run(x, axes, dtype, divisor, center):
         if isinstance(center, np.ndarray):
             center = np.broadcast_to(center, sizes)
         out = np.empty(sizes, dtype if last else np.float64)
-        _sum_middle(x, n, m, center, *((repeat, divisor) if last else (1.0, 1.0)), out)
+        _sum_middle(x, n, m, center, divisor if last else 1.0, out)
         if last:
             break
         x, center = out, None
@@ -243,7 +246,7 @@ def run_zero_below(g: np.ndarray, out: np.ndarray) -> np.ndarray:
     """g where out > 0 or NaN, else 0: the slope of a ReLU. Arrays of one shape and float dtype."""
     run = kernel(elementwise.zero_below, None, g.dtype, g.size // 8 >= PARALLEL)
     slopes = memory.empty_like(g)
-    run(flat(g), flat(out), flat(slopes))
+    run(flat(g), flat(out), slopes.ravel())
     return slopes
 
 
@@ -265,11 +268,11 @@ def bind_update(
     row = p.reshape(-1)
 
     def step(g, numbers):
-        run(row, g.reshape(-1), *rows, numbers)
+        run(row, g.ravel(), *rows, numbers)
 
     def step_copy(g, numbers):
         copy = p.reshape(-1)
-        run(copy, g.reshape(-1), *rows, numbers)
+        run(copy, g.ravel(), *rows, numbers)
         p[...] = copy.reshape(p.shape)
 
     return step if p.flags.c_contiguous else step_copy

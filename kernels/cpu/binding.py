@@ -100,7 +100,7 @@ def kernel_alone(function: Callable) -> Any:
 
 
 def _compiled(function: Callable, **options: Any) -> Any:
-    if numba.config.DISABLE_JIT:
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         return _in_python(function)
     return keep_on_disk(njit(**options)(function))
 

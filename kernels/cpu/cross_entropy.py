@@ -20,8 +20,8 @@ ROWS = 256  # which it turns on their side at a time
 def class_rows(x, target, weight, ignore, upstream, values, slopes):
     """Cross-entropy of logits x (n, C) and class indices target (n,): the sum of the values.
 
-    target: checked to be in range; rows of class `ignore` give 0. weight: (C,), or None for 1.
-    upstream: a number or (n,). values (n,), slopes (n, C): for the results, or None.
+    target: checked to be in range; rows of class `ignore`, and of no class, give 0. weight: (C,),
+    or None for 1. upstream: a number or (n,). values (n,), slopes (n, C): for the results, or None.
     """
     n, classes = x.shape
     rows = max(1, BLOCK // max(classes, 1))
@@ -29,9 +29,9 @@ def class_rows(x, target, weight, ignore, upstream, values, slopes):
     for block in prange(sums.size):
         partial, lanes = np.zeros(LANES, x.dtype), np.zeros(LANES)
         for r in range(block * rows, min(n, (block + 1) * rows)):
-            row, y = x[r], target[r]
+            row, y = x[r], class_of(target[r], classes, ignore)
             value = real(0)
-            if y != ignore:
+            if y >= 0:
                 # 1. top = max x.
                 top = row_max(row)
                 # 2. e_c to the gradient's row, and their sum but for e_y.
@@ -66,8 +66,8 @@ def few_classes(x, target, weight, ignore, upstream, values, slopes):
     sums = np.zeros((n + rows - 1) // rows)
     for block in prange(sums.size):
         turned, total = np.empty((classes, ROWS), x.dtype), np.zeros(ROWS)
-        # Numbers of each row. y: -1 of one that is ignored; gap: x_y - top; w: the weight, then the
-        # slopes' factor; partial: up to CHAIN terms of rest.
+        # Numbers of each row. y: its class, -1 of one that is ignored; gap: x_y - top; w: the
+        # weight, then the slopes' factor; partial: up to CHAIN terms of rest.
         y = np.empty(ROWS, bits)
         w, value, top, gap, e_y, rest, partial = seven_numbers(x.dtype)
         for first in range(block * rows, min(n, (block + 1) * rows), ROWS):
@@ -76,7 +76,7 @@ def few_classes(x, target, weight, ignore, upstream, values, slopes):
             for r in range(m):
                 for c in range(CLASSES):
                     turned[c, r] = x[first + r, c]
-                y[r] = target[first + r] if target[first + r] != ignore else -1
+                y[r] = bits(class_of(target[first + r], classes, ignore))
                 w[r] = real(1)
                 if weight is not None:
                     w[r] = weight[y[r]] if y[r] >= 0 else real(0)
@@ -246,6 +246,11 @@ def exp_chunk(x, top, y, e_out, partial, first, count, seen):
             es[k] = e
 
 
+def class_of(y, classes, ignore):
+    """The class of a row; -1 if it is ignored, or changed to none since it was checked."""
+    return y if y != ignore and 0 <= y < classes else -1
+
+
 # --- before the rows ----------------------------------------------------------------------------
 
 
@@ -266,5 +271,6 @@ def count_classes(target, weight, classes, ignore):
         return -1, float(rows)
     total = 0.0
     for i in range(target.size):
-        total += weight[target[i]] if target[i] != ignore else 0.0
+        y = class_of(target[i], classes, ignore)
+        total += weight[y] if y >= 0 else 0.0
     return -1, total

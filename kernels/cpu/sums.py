@@ -52,8 +52,8 @@ PARTS = 64  # that an array is cut into for threads, about
 SHORT = 32  # up to so many elements, a row is no loop of its own
 
 
-def axis_sums(x, n, m, center, repeat, divisor, out):
-    """out (a, m) = sums over the middle axis of x (a, n, m), times repeat / divisor. All are flat.
+def axis_sums(x, n, m, center, divisor, out):
+    """out (a, m) = sums over the middle axis of x (a, n, m), over divisor. All are flat.
 
     center: None; or for the sums of (x - center)² a number, or (a, m).
 
@@ -108,13 +108,13 @@ def axis_sums(x, n, m, center, repeat, divisor, out):
             for k in range(count):
                 place = i * m + first + k
                 if blocks == 1:
-                    out[place] = whole_sum(sum_[k], lost[k]) * repeat / divisor
+                    out[place] = whole_sum(sum_[k], lost[k]) / divisor
                 else:
                     sums[block, place], losts[block, place] = sum_[k], lost[k]
     for place in range(parts):
         for block in range(1, blocks):
             add(sums[0], losts[0], place, sums[block, place], losts[block, place])
-        out[place] = whole_sum(sums[0, place], losts[0, place]) * repeat / divisor
+        out[place] = whole_sum(sums[0, place], losts[0, place]) / divisor
 
 
 def add_eight(x, start, step, pace, center, middle, sum_, lost):

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
-from ...locks import free_at_forks
+from ..locks import free_at_forks
 from . import binding
 
 _team = threading.Lock()  # held by whoever launches; by nobody in a child that was born without
@@ -54,7 +54,7 @@ def start_threads() -> bool:
     loss alone takes as long as before; with OMP_WAIT_POLICY=passive, six times as long. Where
     PyTorch shares the library, its small steps take a fifth longer, larger ones a quarter as long.
     """
-    if numba.config.DISABLE_JIT:
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         return False
     decided = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()  # by somebody else
     if not decided:

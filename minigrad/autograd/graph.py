@@ -14,6 +14,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import Sequence
+from functools import lru_cache
 from heapq import heapify, heappop, heappush
 from operator import add, attrgetter, iadd, methodcaller
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,7 +23,7 @@ import numpy as np
 
 from ..devices import one
 from ..kernels import backend
-from ..locks import free_at_forks
+from ..kernels.locks import free_at_forks
 from ..quiet import quiet
 from ..tape import active_tape, refuse, run
 from .grad_mode import grad_mode
@@ -204,12 +205,17 @@ def _as_dtype(g, dtype):
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum a gradient over the axes along which its input was broadcast. Here, nowhere else."""
-    extra = g.ndim - len(shape)
-    axes = (*range(extra),)
-    if g.shape[extra:] != shape:  # not a bias
-        axes += tuple([i + extra for i, n in enumerate(shape) if n == 1 != g.shape[i + extra]])
-    total = g.sum(axes, True) if hasattr(g, "array") else backend(g).run_sum(g, axes, True)
-    return total.reshape(shape)
+    axes = _added_axes(g.shape, shape)
+    total = g.sum(axes) if hasattr(g, "array") else backend(g).run_sum(g, axes)
+    return total if total.shape == shape else total.reshape(shape)
+
+
+@lru_cache(4096)
+def _added_axes(shape, before):
+    """The axes along which an array of shape `before` was repeated to have that shape."""
+    extra = len(shape) - len(before)
+    wide = [i + extra for i, n in enumerate(before) if n == 1 != shape[i + extra]]
+    return (*range(extra), *wide)
 
 
 def _first_gradients(outputs, gradients, create_graph):
@@ -292,32 +298,43 @@ def backward(
     if owners is not None and None in owners:
         raise RuntimeError("inputs: one of the tensors does not require grad")
     found, owned = _run(outputs, grads, retain_graph, create_graph, owners)
+    collected = []
     for node, g in found.items():
         tensor = node.owner and node.owner() if owners is None else owners.get(node)
         if tensor is None or tensor.node is None:  # gone, or it asks for no gradient any more
             continue
+        if node.op is None and tensor.node.op is not None:
+            raise RuntimeError("leaf variable has been moved into the graph interior")
         if create_graph:
             tensor._grad = g if tensor._grad is None else tensor._grad + g
             continue
         tape = active_tape()
         if tape is not None:
             tape.read_gradient(tensor)
-        run(_collect, tensor, g, node in owned)
+        collected.append((tensor, g, node in owned))
+    if collected:
+        run(_collect, collected)
 
 
-def _collect(tensor, g, owned):
-    """Add to the gradient of a leaf, and return it."""
-    if g.shape != tensor.array.shape:
-        problem = f"got a gradient of shape {g.shape} for a tensor of {tensor.array.shape}"
-        raise RuntimeError(f"{problem}: its .data was replaced since the forward pass")
+def _collect(collected):
+    """Add to the gradients of leaves, each with (tensor, g, whether g is its own), and return them.
+
+    All at once: a lock takes 0.2 µs.
+    """
+    grads = []
     with _collecting:
-        grad = tensor._grad
-        if grad is None:
-            tensor._grad = grad = tensor.wrap(g if owned else copied(g))
-        else:
-            grad.array[...] += g
-            grad.version[0] += 1
-    return grad
+        for tensor, g, owned in collected:
+            if g.shape != tensor.array.shape:
+                problem = f"got a gradient of shape {g.shape} for a tensor of {tensor.array.shape}"
+                raise RuntimeError(f"{problem}: its .data was replaced since the forward pass")
+            grad = tensor._grad
+            if grad is None:
+                tensor._grad = grad = tensor.wrap(g if owned else copied(g))
+            else:
+                grad.array[...] += g
+                grad.version[0] += 1
+            grads.append(grad)
+    return tuple(grads)
 
 
 _collecting = free_at_forks(threading.Lock())  # threads that share a leaf add up

@@ -91,7 +91,8 @@ def canonical(key, shape: tuple[int, ...]) -> tuple[tuple, tuple]:
         raise IndexError("an index can only have a single Ellipsis ('...')")
     whole, dim = slice(None), 0
     left = len(shape) - sum([_dimensions(k) for k in parts])
-    picks, arrays = [], []
+    picks: list = []
+    arrays: list = []
     for k in parts:
         if type(k) is bool:  # a mask of no dimensions: of a new one, it takes all or nothing
             picks.append(None)
@@ -137,7 +138,7 @@ def _part(k):
     if isinstance(k, (bool, np.bool_)):
         return bool(k)
     if isinstance(k, (list, tuple, range)):
-        k = _listed(k)
+        k = _listed(k) if active_tape() is None else run(_listed, _fixed(k))
     elif isinstance(k, np.ndarray):
         k = np.array(k)  # a change of it must not reach the backward pass
         tape = active_tape()
@@ -186,6 +187,11 @@ def _bound(x):
             "slice indices must be integers or None or have an __index__ method, got "
             f"{getattr(x, 'dtype', type(x).__name__)}"
         ) from None
+
+
+def _fixed(k):
+    """Nested lists as tuples: a step that is recorded keeps what they hold now."""
+    return tuple(map(_fixed, k)) if isinstance(k, (list, tuple)) else k
 
 
 def _listed(k):

@@ -57,10 +57,12 @@ def _in_float64(input, dtype, accumulate):
 def _total(input, dim, keepdim=False, dtype=None, divisor=1.0, center=None):
     """The sum / divisor, or that of (input - center)²; of floats and to floats in float64, and
     rounded once."""
-    axes, dtype = _axes(dim, input.ndim), _wide(input, dtype)
-    if (input.dtype if dtype is None else np.dtype(dtype)).kind != "f":
-        return input.sum(axis=axes, keepdims=keepdim, dtype=dtype)
-    input = input if input.dtype.kind == "f" else input.astype(np.float64)
+    axes = _axes(dim, input.ndim)
+    if dtype is not None or input.dtype.kind != "f":
+        dtype = _wide(input, dtype)
+        if (input.dtype if dtype is None else np.dtype(dtype)).kind != "f":
+            return input.sum(axis=axes, keepdims=keepdim, dtype=dtype)
+        input = input if input.dtype.kind == "f" else input.astype(np.float64)
     return backend(input).run_sum(input, axes, keepdim, dtype, divisor, center)
 
 
@@ -305,7 +307,8 @@ def _by_powers(g, shape, out, input, p, dim):
 
 @op(_by_powers)
 def _norm(input, p, dim, keepdim):
-    total = _total(np.absolute(input) ** p, dim, keepdim, np.float64)
+    powers = np.absolute(input).astype(np.float64, copy=False) ** p
+    total = _total(powers, dim, keepdim, np.float64)
     return (total ** (1 / p)).astype(input.dtype, copy=False)
 
 

@@ -14,6 +14,7 @@ class Adam(Optimizer):
 
     rule = staticmethod(optimizers.adam)
     states, optional = ("exp_avg", "exp_avg_sq"), {"max_exp_avg_sq": "amsgrad"}
+    counts = True
 
     def __init__(
         self, params: Params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),

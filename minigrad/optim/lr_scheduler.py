@@ -228,8 +228,9 @@ class CosineAnnealingLR(LRScheduler):
         before, now = (1 + math.cos(math.pi * (self.last_epoch - i) / self.T_max) for i in (1, 0))
         if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:
             pairs = zip(self.base_lrs, rates, strict=False)  # step() counts them
-            return [rate + (base - self.eta_min) * now / 2 for base, rate in pairs]
-        return [self.eta_min + (rate - self.eta_min) * now / before for rate in rates]
+            rise = 1 - math.cos(math.pi / self.T_max)
+            return [rate + (base - self.eta_min) * rise / 2 for base, rate in pairs]
+        return [now / before * (rate - self.eta_min) + self.eta_min for rate in rates]
 
 
 class ReduceLROnPlateau(LRScheduler):

@@ -54,7 +54,7 @@ class Optimizer:
     rule: Any  # see kernels/optimizers.py
     states: tuple[str, ...] = ()  # those that are always there, in the rule's order, and then
     optional: ClassVar[dict[str, str]] = {}  # those that an option asks for, by its name
-    counts = True  # whether a state begins with "step", how many there were: a 0-d tensor
+    counts = False  # whether a state begins with "step", how many there were: a 0-d tensor
 
     def __init_subclass__(cls, **options: Any) -> None:
         """A step() of the user's is repeated as a whole: it may read what it likes."""
@@ -175,8 +175,8 @@ class Optimizer:
 
     @repeated
     def _step(self):
-        bounds, states = self._bound, self.state
-        for group in self.param_groups:
+        bounds, states, groups = self._bound, vars(self)["state"], vars(self)["param_groups"]
+        for group in groups:
             _check_ways(group)
             numbers, names, maximize = {}, self._used(group), group.get("maximize")
             for p in group["params"]:

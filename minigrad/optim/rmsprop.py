@@ -11,6 +11,7 @@ class RMSprop(Optimizer):
 
     rule = staticmethod(optimizers.rmsprop)
     states, optional = ("square_avg",), {"grad_avg": "centered", "momentum_buffer": "momentum"}
+    counts = True
 
     def __init__(
         self, params: Params, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,

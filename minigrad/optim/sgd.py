@@ -10,7 +10,6 @@ class SGD(Optimizer):
     """p -= lr * d, d the gradient, smoothed by momentum where asked for."""
 
     rule, optional = staticmethod(optimizers.sgd), {"momentum_buffer": "momentum"}
-    counts = False
 
     def __init__(
         self, params: Params, lr: float = 1e-3, momentum: float = 0, dampening: float = 0,

@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 
-from ..locks import free_at_forks
+from ..kernels.locks import free_at_forks
 
 
 class Cells:

@@ -28,7 +28,7 @@ import numpy as np
 from ..generated import define
 from ..kernels import cpu
 from ..kernels.cpu.bound import libm
-from ..locks import free_at_forks
+from ..kernels.locks import free_at_forks
 from .operations import OPERATIONS
 
 SIZE = 16384  # slots of a page: 35 bytes each

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable
 from functools import cache, lru_cache
 from hashlib import sha256
+from operator import is_
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,18 +33,8 @@ def derive(name: str, function: Callable[..., Any], parameters: int) -> SimpleNa
     slopes = [formula.derivative(k) for k in (0, 1)]
     results = [result, trace.apply("mul", slopes[0].result, up)]
     combined = of_parameters(results, options)
+    same = len(combined) == len(options) and all(map(is_, combined, options))
     source = rule_source([x, y, combined, up], results)
-
-    def combine(*numbers: float) -> tuple[float, ...]:
-        """What the rule takes for the parameters: what it needs of them, computed in float64."""
-        known = dict(zip(options, numbers, strict=True))
-        for node in needed(combined):
-            if node not in known:
-                operands = [known[e] for e in node.operands]
-                known[node] = compute(node.name, *operands) if operands else node.number
-        return tuple([known[e] for e in combined])
-
-    again = lru_cache(combine)
 
     def reference(x_array: Any, y_array: Any, *numbers: float) -> tuple[Any, ...]:
         """The value and its derivatives by x and by y, on arrays of one shape."""
@@ -51,10 +42,26 @@ def derive(name: str, function: Callable[..., Any], parameters: int) -> SimpleNa
 
     return SimpleNamespace(
         __name__=name, rule=rule_of(source), reference=reference, source=source, slopes=slopes,
-        combine=(lambda *numbers: (again if all(numbers) else combine)(*numbers))  # as -0.0 == 0.0
-        if [*map(id, combined)] != [*map(id, options)]
-        else None,
+        combine=None if same else combining(options, combined),
     )  # fmt: skip
+
+
+def combining(
+    parameters: list[Expression], combined: list[Expression]
+) -> Callable[..., tuple[float, ...]]:
+    """A function of the parameters that gives what a rule needs of them, computed in float64."""
+
+    def combine(*numbers: float) -> tuple[float, ...]:
+        known: dict[Expression, Any] = dict(zip(parameters, numbers, strict=True))
+        for node in needed(combined):
+            if node not in known:
+                operands = [known[e] for e in node.operands]
+                known[node] = compute(node.name, *operands) if operands else node.number
+        return tuple([known[e] for e in combined])
+
+    kept = lru_cache(combine)
+    # 0.0 and -0.0 are one key of a cache.
+    return lambda *numbers: kept(*numbers) if all(numbers) else combine(*numbers)
 
 
 class Formula:

@@ -580,6 +580,84 @@ def test_spoiled_values_are_noticed(name):
     assert "Backward0 needs is at version 1; expected version 0" in str(error.value)
 
 
+AT, EACH, WIDE = [2, 0], [[0], [1], [2]], [0.5, 0.25, 2.0]
+# What a formula reads beside its inputs: how it is read (of y, (3, 3)), and what it is.
+READ = {
+    "index": (lambda y, c: y[c], AT),
+    "index_beside_slice": (lambda y, c: y[:, c], AT),
+    "index_beside_number": (lambda y, c: y[1, c], AT),
+    "mask": (lambda y, c: y[c], [True, False, True]),
+    "masked_fill": (lambda y, c: y.masked_fill(c, 0.0), [True, False, True]),
+    "index_select": (lambda y, c: y.index_select(1, c), AT),
+    "gather": (lambda y, c: y.gather(1, c), EACH),
+    "take_along_dim": (lambda y, c: y.take_along_dim(c, 1), EACH),
+    "embedding": (lambda y, c: F.embedding(c, y), AT),
+    "padding": (lambda y, c: F.embedding(c, y, 1), AT),
+    "assign_at": (lambda y, c: _assigned_at(y, c), AT),
+    "classes": (lambda y, c: F.cross_entropy(y, c), [0, 1, 2]),
+    "class_weights": (lambda y, c: F.cross_entropy(y, mg.tensor([0, 1, 2]), c), WIDE),
+    "classes_of_nll": (lambda y, c: F.nll_loss(y, c), [0, 1, 2]),
+    "class_weights_of_nll": (lambda y, c: F.nll_loss(y, mg.tensor([0, 1, 2]), c), WIDE),
+    "weight": (lambda y, c: F.binary_cross_entropy(y.sigmoid(), y.detach() * 0, c), WIDE),
+    "weight_of_logits": (lambda y, c: _with_logits(y, c), WIDE),
+    "pos_weight": (lambda y, c: _with_logits(y, pos_weight=c), WIDE),
+    "one_pos_weight": (lambda y, c: _with_logits(y, pos_weight=c), [2.0]),
+    "weight_of_mse": (lambda y, c: F.mse_loss(y, y.detach() * 0, weight=c), [WIDE] * 3),
+}
+
+
+def _assigned_at(y, c):
+    out = mg.zeros(3, 3, dtype=mg.float64)
+    out[c] = y[:2]
+    return out
+
+
+def _with_logits(y, weight=None, **options):
+    return F.binary_cross_entropy_with_logits(y, y.detach() * 0 + 1, weight, **options)
+
+
+@pytest.mark.parametrize("passes", ["first", "second", "recorded"])
+@pytest.mark.parametrize("name", READ)
+def test_what_is_read_beside_inputs_is_stamped(name, passes):
+    read, numbers = READ[name]
+    x = mg.randn(3, 3, dtype=mg.float64, generator=mg.Generator().manual_seed(1)).requires_grad_()
+    c = mg.tensor(numbers, dtype=mg.float64 if isinstance(np.ravel(numbers)[0], float) else None)
+    out = read(x * 1.0, c)
+    if passes == "second":
+        out.sum().backward(retain_graph=True)
+    if passes == "recorded":
+        (out,) = mg.autograd.grad((out * out).sum(), x, create_graph=True)
+    c.detach().zero_()
+    with pytest.raises(RuntimeError, match=CHANGED):
+        out.sum().backward()
+
+
+@pytest.mark.parametrize("change", ["norm", "value"])
+def test_clipping_is_a_change_of_gradients(change):
+    x, w = leaf(3), leaf(3)
+    (x * 2).sum().backward()
+    out = (x.grad * w).sum()
+    getattr(mg.nn.utils, f"clip_grad_{change}_")([x], 0.5)
+    with pytest.raises(RuntimeError, match=CHANGED):
+        out.backward()
+
+
+def test_arrays_of_the_user_are_copied():
+    x, index, numbers = leaf(3), np.array([0, 2]), np.array([1.0, 2.0, 3.0])
+    out = x[index].sum() + (x * numbers).sum() + np.multiply(numbers, x).sum()
+    index[:], numbers[:] = 1, 0
+    out.backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [3, 4, 7])
+
+
+def test_a_parameter_shares_the_counter_of_its_data():
+    x, w = mg.ones(3), leaf(3)
+    out = (mg.nn.Parameter(x, requires_grad=False) * w).sum()
+    x.zero_()
+    with pytest.raises(RuntimeError, match=CHANGED):
+        out.backward()
+
+
 # Changes that no formula minds: the gradient by x, where out = f(x, y = 2x).
 HARMLESS = {
     "add": (lambda x, y: (y + 1, y.add_(5))[0], lambda x: 2 + 0 * x),
@@ -667,6 +745,71 @@ def test_view_of_constant_takes_the_graph_in():
     g = upstream(base)
     base.backward(g)
     same(x.grad, g.detach().numpy()[1])
+
+
+def test_a_view_from_before_follows_its_base():
+    x, w = mg.zeros(3), mg.ones(3, requires_grad=True)
+    view, other = x[:], x.reshape(1, 3)[0]
+    x.add_(w)
+    assert view.requires_grad
+    assert view.grad_fn is not None
+    with pytest.raises(RuntimeError, match="Can't call numpy"):
+        view.numpy()
+    assert mg.autograd.grad(view.sum(), w, retain_graph=True)[0].tolist() == [1, 1, 1]
+    view.backward(mg.ones(3), retain_graph=True)
+    view[0] = 5.0
+    (x + other).sum().backward()
+    assert w.grad.tolist() == [1, 3, 3]
+
+
+@pytest.mark.parametrize(
+    "view_of", [lambda x: x[:2], lambda x: x[:2][1:], lambda x: x.reshape(3, 1).mT]
+)
+def test_a_view_made_without_grad_refuses_changes_in_the_graph(view_of):
+    x = mg.ones(3, requires_grad=True) * 2
+    with mg.no_grad():
+        view = view_of(x)
+        view.mul_(2)
+    for change in (lambda: view.add_(1), lambda: view.__setitem__(0, 1.0)):
+        with pytest.raises(RuntimeError, match="created in no_grad mode and is being modified"):
+            change()
+    with pytest.raises(RuntimeError, match="its base or another view of its base"):
+        view * 2
+    assert "<Invalid>" in repr(view)
+
+
+@pytest.mark.parametrize(
+    "parts", [lambda x: x.unbind(), lambda x: x.split(1), lambda x: x.chunk(2), list]
+)
+def test_one_of_several_views_refuses_changes_in_the_graph(parts):
+    x = mg.ones(3, requires_grad=True) * 2
+    part = parts(x)[0]
+    with pytest.raises(RuntimeError, match="one of several"):
+        part.mul_(2)
+    (part * 3).sum().backward()
+    constant = parts(mg.ones(3))[0]
+    assert constant.mul_(2).sum().item() >= 2
+
+
+def test_retained_gradients_outlive_changes():
+    x = mg.ones(3, requires_grad=True)
+    y = x * 1
+    y.retain_grad()
+    y.mul_(2)
+    y[:2].mul_(3)
+    (y * 5).sum().backward()
+    assert y.grad.tolist() == [5, 5, 5]
+    assert x.grad.tolist() == [30, 30, 10]
+
+
+def test_no_gradient_arrives_where_none_is_asked_for_any_more():
+    x = mg.ones(3, requires_grad=True)
+    y = x * 2
+    x.detach_()
+    y.sum().backward()
+    assert x.grad is None
+    with pytest.raises(RuntimeError, match="detach views in-place"):
+        y[:1].detach_()
 
 
 def test_views_made_without_grad_see_values_only():

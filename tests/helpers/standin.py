@@ -447,6 +447,9 @@ class _Kernels(types.ModuleType):
         if bad is not None:
             raise IndexError(f"target: class {bad[0]} is out of bounds for {bad[1]} classes")
 
+    def run_sum(self, x, axes, keepdims=False, dtype=None, divisor=1.0, center=None):
+        return _outside(cpu.run_sum(_inside(x), axes, keepdims, dtype, divisor, _inside(center)))
+
     def run_zero_below(self, g, out):
         return _outside(cpu.run_zero_below(_inside(g), _inside(out)))
 

@@ -236,6 +236,35 @@ def deprecated(m):
         return attempt(lambda: loss(m.zeros(2), m.ones(2), size_average=False))
 
 
+@difference("views made under `no_grad`", ours=False, theirs=True)
+def unrecorded(m):
+    w = m.ones(3, requires_grad=True)
+    with m.no_grad():
+        view = w[:2]
+    return attempt(lambda: view.requires_grad)
+
+
+@difference("in-place changes by overlapping memory", ours=[0, 0, 1], theirs="RuntimeError")
+def overlapping(m):
+    x = m.tensor([0, 1, 2])
+    return attempt(lambda: (x.__setitem__(slice(1, None), x[:-1]), x)[1])
+
+
+@difference(
+    "logits changed in place after `cross_entropy`", ours="RuntimeError", theirs=[[-0.5, 0.5]]
+)
+def spoiled_logits(m):
+    def slopes():
+        w = m.zeros(1, 2, requires_grad=True)
+        x = w * 1
+        loss = m.nn.functional.cross_entropy(x, m.tensor([0]))
+        x.fill_(5.0)
+        loss.backward(inputs=[w])
+        return w.grad
+
+    return attempt(slopes)
+
+
 @difference("devices", ours="RuntimeError", theirs="meta")
 def devices(m):
     return attempt(lambda: m.ones(1, device="meta").device.type)

@@ -79,6 +79,6 @@ def test_docstrings_show_what_is_generated(monkeypatch):
     assert example(op._gradients) == shown["gradients"]
     op._binding("add", ["input", "other", "alpha"], (1,))
     assert example(op._binding) == shown["bind"]
-    derived._binding("pinball", {"q": 0.5})
+    derived._binding("pinball", {"q": 0.5, "tilt": 0.0}, 1)
     assert example(derived._binding) == shown["bind"]
     assert doctest.testmod(generated).failed == 0

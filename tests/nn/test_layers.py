@@ -329,3 +329,10 @@ def test_an_input_of_another_dtype(layer, dtype):
     with pytest.raises(RuntimeError, match=words):
         layer()(mg.ones(2, 3, dtype=dtype))
     assert layer().double()(mg.ones(2, 3, dtype=mg.float64)).dtype == mg.float64
+
+
+def test_momentum_one_replaces_a_running_statistic():
+    x, running = mg.randn(64, 3), (mg.zeros(3) + 1e8, mg.zeros(3) + 1e8)
+    nn.functional.batch_norm(x, *running, training=True, momentum=1.0)
+    np.testing.assert_allclose(running[0].numpy(), x.mean(0).numpy(), rtol=1e-6)
+    np.testing.assert_allclose(running[1].numpy(), x.var(0).numpy(), rtol=1e-6)

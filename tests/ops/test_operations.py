@@ -117,3 +117,53 @@ def test_unusual_shapes(case, shape):
     assert (got_grad is None) == (want_grad is None)
     if got_grad is not None:
         assert_close(got_grad, want_grad, np.float64)
+
+
+TALL = np.random.default_rng(0).standard_normal((300_000, 3)).astype(np.float32) + np.float32(1000)
+LONG = {  # what sums a leading dimension, and what float64 says
+    "sum": (lambda x: x.sum(0), lambda x: x.sum(0)),
+    "mean": (lambda x: x.mean(0), lambda x: x.mean(0)),
+    "mean of all": (lambda x: x.mean(), lambda x: x.mean()),
+    "mean of a transpose": (lambda x: x.t().mean(1), lambda x: x.mean(0)),
+    "var": (lambda x: x.var(0), lambda x: x.var(0, ddof=1)),
+    "std": (lambda x: x.std(0), lambda x: x.std(0, ddof=1)),
+    "norm": (lambda x: x.norm(2, 0), lambda x: np.sqrt((x * x).sum(0))),
+    "norm 3": (lambda x: x.norm(3, 0), lambda x: np.cbrt((np.abs(x) ** 3).sum(0))),
+    "norm 1": (lambda x: x.norm(1, 0), lambda x: np.abs(x).sum(0)),
+    "cumsum": (lambda x: x.cumsum(0)[-1], lambda x: x.sum(0)),
+    "logsumexp": (
+        lambda x: x.logsumexp(0),
+        lambda x: np.log(np.exp(x - 1000).sum(0)) + 1000,
+    ),
+    "softmax": (
+        lambda x: (x * 0).softmax(0)[:2],
+        lambda x: np.full((2, 3), 1 / len(x)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_sums_of_a_leading_dimension_keep_their_digits(name):
+    ours, exact = LONG[name]
+    want = exact(TALL.astype(np.float64)).astype(np.float32)
+    np.testing.assert_allclose(ours(mg.tensor(TALL)).numpy(), want, rtol=1.3e-7)
+
+
+def test_gradients_of_what_was_broadcast_keep_their_digits():
+    want = TALL.astype(np.float64).sum(0)
+    bias, copies = (mg.zeros(3, requires_grad=True) for _ in range(2))
+    (mg.zeros(TALL.shape) + bias + copies.repeat(len(TALL), 1)).backward(mg.tensor(TALL))
+    linear = mg.nn.Linear(2, 3)
+    linear(mg.zeros(len(TALL), 2)).backward(mg.tensor(TALL))
+    for b in (bias, copies, linear.bias):
+        np.testing.assert_allclose(b.grad.numpy(), want, rtol=1.3e-7)
+
+
+@pytest.mark.parametrize(("value", "want"), [(np.nan, np.nan), (np.inf, np.inf)])
+def test_sums_of_what_is_not_finite(value, want):
+    x = np.ones((50, 40, 3))
+    x[1, 2, 0] = value
+    for dims in (0, 1, 2, (0, 2), None):
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(mg.tensor(x).sum(dims).numpy(), x.sum(dims))
+    assert np.isnan(mg.tensor([np.inf, -np.inf, 1.0]).sum().item())

@@ -461,6 +461,31 @@ def test_pytorchs_state_is_taken(name):
     assert set(optimizer.state_dict()["state"][0]) == kept
 
 
+class Counting(optim.Optimizer):
+    """A user's own, with a state of its own."""
+
+    def __init__(self, params, lr=1.0):
+        super().__init__(params, {"lr": lr})
+
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p]["n"] = self.state[p].get("n", 0) + 1
+                p.data.add_(p.grad, alpha=-group["lr"])
+
+
+def test_an_optimizer_of_the_users_own():
+    p = parameter()
+    optimizer = Counting([p])
+    step(optimizer, p, times=2)
+    other = Counting([parameter()], lr=3.0)
+    other.load_state_dict(optimizer.state_dict())
+    twin = copy.deepcopy(other)
+    for one in (other, twin, pickle.loads(pickle.dumps(other))):
+        assert [*one.state.values()] == [{"n": 2}]
+        assert one.param_groups[0]["lr"] == 1.0
+
+
 def test_what_cannot_be_optimized_is_named():
     model = nn.Module()
     model.layers = [nn.Linear(2, 2)]
@@ -481,3 +506,23 @@ def test_what_cannot_be_optimized_is_named():
     optimizer.param_groups[0]["params"][0].grad = mg.ones(3, 2)
     with pytest.raises(TypeError, match=r"param_groups: no step can be made with .*'lr': None"):
         optimizer.step()
+
+
+EXTREME = [
+    ("Adam", {"betas": (0.9, 0.99999)}), ("Adam", {"betas": (0.9, 1 - 1e-8)}),
+    ("Adam", {"betas": (1e-9, 0.999)}), ("AdamW", {"betas": (1 - 1e-7, 1 - 1e-7)}),
+    ("RMSprop", {"alpha": 0.99999}), ("RMSprop", {"alpha": 1 - 1e-8, "centered": True}),
+    ("SGD", {"momentum": 0.99999, "dampening": 0.9999999}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "options"), EXTREME)
+def test_numbers_close_to_one_are_not_rounded_before_they_are_used(kind, options):
+    """In float32 as in float64, where 1 - beta has its digits."""
+    ends = []
+    for dtype in (np.float32, np.float64):
+        p = parameter(dtype=np.float32).detach().to(dtype).requires_grad_()
+        start = p.detach().numpy().copy()
+        step(getattr(optim, kind)([p], lr=1e-2, **options), p, times=10)
+        ends.append(p.detach().numpy().astype(np.float64) - start)
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-4, atol=2e-6)

@@ -26,7 +26,7 @@ class Picture:
         self._alive.append(x)
         if isinstance(x, mg.Tensor):
             self._array(path, x.array)
-            self.facts[path] += type(x).__name__, x.requires_grad, x.is_leaf
+            self.facts[path] += type(x).__name__, x.requires_grad, _is_leaf(x)
             if x._grad is not None:
                 self.add(f"{path}.grad", x._grad)
         elif isinstance(x, np.ndarray):
@@ -62,6 +62,13 @@ class Picture:
             if shared:
                 self.facts[f"memory of {path}"] = shared
         return self.facts
+
+
+def _is_leaf(tensor):
+    try:
+        return tensor.is_leaf
+    except RuntimeError as error:  # a view that cannot follow its base
+        return str(error)
 
 
 def compare(plain, compiled):

@@ -81,6 +81,16 @@ DOUBTFUL = pieces("""
     h = np.add(h, h)  h = h + mg.ones(3).numpy()
     h = mg.compile(lambda t: t * 2)(h.detach())  h = h + copy.deepcopy(c)
     x.grad = None  h = h + mg.zeros(3, requires_grad=True)
+    opt.add_param_group({'params': [v]})  opt.param_groups[0]['lr'] *= 0.5
+    opt.load_state_dict(saved)  h = h + opt.param_groups[0]['lr']  h = h * len(model)
+    copy.deepcopy(model)(h.detach())
+    model.load_state_dict(model.state_dict())  bag['k'] += 1  bag['list'].append(h.detach())
+    bag['w'] = h.detach()[0]  h = h + mg.Tensor(np.array([GAIN, 2, 3], np.float32))
+    h = h * F.dropout(h, p=p.mean().clamp(0, 1))  h.data = h.data * 2  x.data = x.data * 2
+    h = h + np.asarray(c)[0]  h = h + c.numpy().mean()  h = h * int((c > 0).sum())
+    h = h if mg.allclose(x, c) else h + 1  h = h if mg.equal(x, c) else h + 1
+    h = h + mg.tensor(h[0])  h = h + sum(row.sum() for row in c)  h = h + float(f'{c[0, 0]:.3f}')
+    h = h * max(p)
 """)
 
 STATEMENTS = pieces("""
@@ -91,6 +101,11 @@ STATEMENTS = pieces("""
     if mg.is_grad_enabled(): h = h + 1  if w.grad is None: h = h * 1.5
     if w.requires_grad: h = h + w[0]  h[:, 0] = {a}[:, 1]
     h = h + v.grad if v.grad is not None else h  h = h * (2 if x.requires_grad else 1)
+    h = h * bag['k']  h = h + bag['w']  h = h + bag['list'][0]
+    h = h + sum(t.sum() for t in bag['list'])
+    h = h + later[0]({a})  h = helper(h)  h = h.requires_grad_(False) if not h.requires_grad else h
+    h.retain_grad() if h.requires_grad else None
+    h = h.detach_() if h.is_leaf else h  h = h + defaults({a})  for q in [1, 2]: h = h * q + {a}
 """)
 
 CLEARINGS = pieces("""
@@ -211,6 +226,13 @@ OF_TENSORS = pieces("""
     with mg.no_grad(): w.add_(1)  c = c.detach()  v = mg.randn(3).requires_grad_()  c.array[0] = 2
     x0.requires_grad_()  x0 = x0.detach()  c = x0  c = x0[:]  x1 = c.view(4, 3)  c = c.flip(0)
     scale = {number}  scale = {number}  scale = {number}  GAIN = {number}  GAIN = {number}
+    bag['k'] = {number}  bag['w'] = mg.randn(3)  bag['w'].add_(1)  bag = {{**bag, 'k': {number}}}
+    bag['list'].append(mg.ones(3))  bag['list'][0] = mg.ones(3)
+    bag['list'].pop() if bag['list'][1:] else 0
+    later[0] = lambda t: t * {number}  helper = lambda t: t * {number}
+    defaults.__defaults__ = ({number},)
+    bag['w'] = c[1]  later.clear()
+    c = mg.from_numpy(x0.numpy())  x1 = mg.from_numpy(c.numpy()[:])  bag = copy.deepcopy(bag)
 """)
 OF_RESULTS = pieces("""
     {r}.add_(1)  {r}.zero_()  {r}[...] = 2  {r}.data[...] = 3  x1 = {r}  part = {r}[:1]  {n} = None
@@ -270,6 +292,12 @@ OF_OPTIMIZER = pieces("""
     opt.load_state_dict(saved)  saved = copy.deepcopy(opt.state_dict())  opt.zero_grad()
     opt.step()  opt.state.clear()  opt = mg.optim.SGD(model.parameters(), lr=0.3)
     opt.state[{g}['params'][0]]['momentum_buffer'] = mg.ones_like({g}['params'][0])
+    {g}['lr'] = mg.tensor(0.05)  {g}['maximize'] = True  {g}['amsgrad'] = True
+    {g}['nesterov'] = True
+    {g}['params'].pop()  {g}['params'].append(v)  opt.param_groups.pop()  opt = copy.deepcopy(opt)
+    opt.param_groups.append(dict({g}, params=[v]))  {g}['params'] = [w]
+    opt.param_groups = opt.param_groups[:1]
+    {g}['params'][0] = nn.Parameter(mg.ones(3, 3))  opt.state = {{}}
     opt.state[{g}['params'][0]]['exp_avg'].zero_()  saved['param_groups'][0]['lr'] = 0.7
 """)
 OF_SCHEDULER = pieces("""

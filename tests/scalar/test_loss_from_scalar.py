@@ -378,3 +378,70 @@ def test_in_a_notebook():
         x.grad = None
         scope["again"](x, mg.zeros(2), reduction="sum").backward()
         assert x.grad.tolist() == [factor, factor]
+
+
+# --- what parameters alone decide, and what may be decorated --------------------------------------
+
+
+@pytest.mark.parametrize("q", [0.99999, 1 - 1e-7, 1e-9])
+def test_arithmetic_on_parameters_is_that_of_float64(q):
+    x, y = mg.tensor([2.0, 0.0], requires_grad=True), mg.tensor([1.0, 1.0])
+    F.quantile_loss(x, y, q=q, reduction="sum").backward()
+    np.testing.assert_allclose(x.grad.numpy(), [1 - q, -q], rtol=1e-7)
+    x = mg.tensor([0.5], requires_grad=True)
+    F.sigmoid_focal_loss(x, mg.zeros(1), alpha=q, gamma=0.0).backward()
+    np.testing.assert_allclose(x.grad.numpy(), [(1 - q) / (1 + math.exp(-0.5))], rtol=1e-6)
+    curved = mg.loss(lambda x, y, p=0.5, r=1.0: (1 - p * p) / (1 - p) * r * (x - y))
+    x = mg.tensor([0.5], requires_grad=True)
+    curved(x, mg.zeros(1), q).backward()
+    np.testing.assert_allclose(x.grad.numpy(), [(1 - q * q) / (1 - q)], rtol=1e-6)
+
+
+def inside(x, y, *, scale=2.0, low=-1):
+    return where((x > low) & ~(y >= 1) | (x > 3) & True, scale * (x - y), y - x)
+
+
+class Inside:
+    def __call__(self, x, y, scale=2.0, *, low=-1):
+        return inside(x, y, scale=scale, low=low)
+
+
+@pytest.mark.parametrize("function", [inside, partial(inside), Inside(), Inside().__call__])
+@pytest.mark.parametrize("bound", [{}, {"scale": 0.5}, {"low": 0.25}, {"scale": -1.0, "low": 2}])
+def test_connected_comparisons_of_any_callable(function, bound):
+    xs, ys = [-2.0, 0.0, 0.5, 4.0, 4.0], [0.0, 0.0, 2.0, 0.5, 2.0]
+    low = bound.get("low", -1)
+    want = [
+        bound.get("scale", 2.0) * (x - y) if (x > low and not y >= 1) or x > 3 else y - x
+        for x, y in zip(xs, ys, strict=True)
+    ]
+    made = mg.loss(function)
+    assert made(mg.tensor(xs), mg.tensor(ys), reduction="none", **bound).tolist() == want
+    assert mg.loss(partial(function, **bound))(mg.tensor(xs), mg.tensor(ys)).item() == (
+        pytest.approx(sum(want) / 5)
+    )
+
+
+def test_exclusive_or():
+    made = mg.loss(lambda x, y: where((x > 0) ^ (y > 0), x, y))
+    x, y = mg.tensor([1.0, 1.0, -1.0]), mg.tensor([2.0, -2.0, -2.0])
+    assert made(x, y, reduction="none").tolist() == [2.0, 1.0, -2.0]
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x, y: where(x > 0 and y > 0, x, y), r"\(a < b\) & \(b < c\)"),
+        (lambda x, y: where(x > 0 or y > 0, x, y), r"\| and ~"),
+        (lambda x, y: where(not x > 0, x, y), r"`not`"),
+        (lambda x, y: where(0 < x < 1, x, y), "a < b < c"),
+        (lambda x, y: where(x & y, x, y), "&: expected comparisons"),
+        (lambda x, y: where((x > 0) | 2, x, y), r"\|: expected comparisons.*got int"),
+        (lambda x, y, *more: x, "parameters with names and defaults"),
+        (lambda x, y, **more: x, "parameters with names and defaults"),
+        (lambda x, *, y: x, "function of two scalars"),
+    ],
+)
+def test_what_cannot_be_decided(function, message):
+    with pytest.raises(TypeError, match=message):
+        mg.loss(function)

@@ -183,9 +183,13 @@ def _by_logits(g, input, target, weight, ignore_index, smoothing, reduction, cou
         slope = reduce.softmax(input, 1) * target.sum(1, True) - target
         return slope * (g.unsqueeze(1) if g.ndim else g)
 
-    options = (weight, ignore_index, smoothing, reduction, count)
-    g = g[:, None] if g.ndim else g
-    return scaled(g, slopes, lambda: _one_pass(input, target, *options, True)[2])
+    def again():
+        if target.ndim == 1:  # changed unseen, through .data or NumPy, they may be of no class
+            _checked_classes(target, weight, input.shape[1], ignore_index)
+        options = (weight, ignore_index, smoothing, reduction, count)
+        return _one_pass(input, target, *options, True)[2]
+
+    return scaled(g[:, None] if g.ndim else g, slopes, again)
 
 
 def _by_probabilities(g, input, target, reduction, count):
