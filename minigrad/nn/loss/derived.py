@@ -94,15 +94,15 @@ def loss(function: Callable) -> Callable[..., Tensor]:
 
 def derived(loss: SimpleNamespace) -> Op:
     """The operation of a loss that was derived; its slopes are derived to any order."""
-    return operation_of(loss, slopes_by=[_of_formula(slope) for slope in loss.slopes])
+    return operation_of(loss, slopes_by=[operation_of_formula(slope) for slope in loss.slopes])
 
 
-def _of_formula(formula: rules.Formula) -> Op:
+def operation_of_formula(formula: rules.Formula) -> Op:
     """A formula as an operation, whose gradients are by its derivatives."""
 
     @cache
     def slope(k):
-        return _of_formula(formula.derivative(k))
+        return operation_of_formula(formula.derivative(k))
 
     def forward(input, target, parameter):
         return formula(input, target, parameter)
