@@ -423,7 +423,8 @@ class Tensor(ArrayHolder):
             raise TypeError(f"can't assign a {type(value).__name__} to a Tensor")
         source, key = self._at(key)
         if not isinstance(value, Tensor):
-            value = stored(index.assign, (self.array, value))[1]
+            if self.array.dtype.kind != "f":
+                value = stored(index.assign, (self.array, value))[1]
         else:
             if source.is_cuda:
                 value = value.to(CUDA)
@@ -441,7 +442,7 @@ class Tensor(ArrayHolder):
         picks, arrays = index.canonical(key, self.array.shape)
         if not arrays:
             return self, picks
-        if picks:
+        if picks != ():
             self = apply(index.getitem, (self, picks))
         return self, arrays if type(self.array) is np.ndarray else index.on_gpu(arrays)
 

@@ -45,7 +45,7 @@ def _repeats(index):
 def write(array, index, value):
     """array[index] = value; of values for one position the last stays, in row order of the index,
     where NumPy follows the order of memory."""
-    if _repeats(index):
+    if type(index) is tuple and _repeats(index):
         index = tuple([i.copy() if hasattr(i, "dtype") else i for i in index])
     array[index] = value
 
@@ -76,17 +76,30 @@ def assign(input, value, index):
     return out
 
 
+INT_OR_NONE = {int, type(None)}
+PLAIN = {*INT_OR_NONE, slice, type(...)}  # parts of a key that give a view
+
+
 def canonical(key, shape: tuple[int, ...]) -> tuple[tuple, tuple]:
     """x[key], of an x of that shape, as x[picks][arrays]: what PyTorch takes a key for.
 
-    picks: ints, slices of ints, None and an Ellipsis, which give a view; () if they leave x as it
-    is. arrays: () or, for each dimension of that view, slice(None), an array of integers or a mask,
+    picks: ints, slices of ints, None and an Ellipsis, which give a view, or one of these; () if
+    they leave x as it is. arrays: () or, for each dimension of that view, slice(None), an array of integers or a mask,
     NumPy's or a Tensor; so NumPy puts their dimensions where PyTorch does. IndexError for what
     cannot be an index.
     """
-    parts = [_part(k) for k in key] if isinstance(key, tuple) else [_part(key)]
-    if not any(type(k) is bool or hasattr(k, "dtype") for k in parts):
-        return tuple(parts), ()
+    if isinstance(key, tuple):
+        parts = list(map(_part, key))
+        if PLAIN.issuperset(map(type, parts)):
+            return tuple(parts), ()
+    else:
+        part = _part(key)
+        if type(part) in PLAIN:
+            return part, ()
+        if type(part) is not bool:
+            _check_mask(part, shape, 0)
+            return (), (part,)
+        parts = [part]
     if sum([k is ... for k in parts]) > 1:
         raise IndexError("an index can only have a single Ellipsis ('...')")
     whole, dim = slice(None), 0
@@ -131,9 +144,12 @@ def _check_mask(k, shape, dim):
 def _part(k):
     """A part of a key as an int, a slice of ints, None, Ellipsis, a bool, or an array or a Tensor
     that has dimensions, of integers or bools."""
-    if type(k) is int or k is None or k is ...:
+    kind = type(k)
+    if kind is int or k is None or k is ...:
         return k
-    if type(k) is slice:
+    if kind is slice:
+        if INT_OR_NONE.issuperset((type(k.start), type(k.stop), type(k.step))):
+            return k
         return slice(_bound(k.start), _bound(k.stop), _bound(k.step))
     if isinstance(k, (bool, np.bool_)):
         return bool(k)
@@ -178,7 +194,7 @@ def _part(k):
 
 def _bound(x):
     """Where a slice begins or ends, or its step: an int or None."""
-    if x is None or type(x) is int:
+    if x is None:
         return x
     try:
         return operator.index(x)

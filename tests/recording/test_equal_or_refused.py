@@ -27,7 +27,7 @@ def seen(x):
     """All that can be seen of a result."""
     if isinstance(x, mg.Tensor):
         array = x.detach().numpy()
-        grad = None if x.grad is None else seen(x.grad)
+        grad = None if not x.is_leaf or x.grad is None else seen(x.grad)
         return (str(array.dtype), array.shape, array.tobytes(), grad)
     if isinstance(x, dict):
         return {k: seen(v) for k, v in x.items()}
