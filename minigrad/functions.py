@@ -15,7 +15,7 @@ from . import dtypes
 from .devices import on_gpu
 from .methods import Methods
 from .ops import ALIASES, OPERATIONS, Op, elementwise
-from .ops.arguments import kinds, misfit
+from .ops.arguments import FAULTS, kinds, misfit
 from .tensor import OPERANDS, Tensor, apply, as_operand
 
 KEYWORDS = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "x2": "other"}
@@ -32,7 +32,7 @@ def public(f: Op | Callable) -> Callable:
             kwargs = _keywords(kwargs)
         try:
             return f(*args, **kwargs)
-        except (TypeError, OverflowError, KeyError, AttributeError) as error:
+        except FAULTS as error:
             given = [*args, *kwargs.values()]
             wrong = misfit(f.__name__, _by_name(f, args, kwargs))
             if wrong is None and isinstance(error, AttributeError) and _is_among(error.obj, given):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import dtypes
-from .creation import Sizes, _finish, _shape, like
+from .creation import Sizes, _finish, _shape, check_numbers, like
 from .devices import DeviceLike, find
 from .dtypes import DTypeLike
 from .methods import Methods
@@ -167,6 +167,7 @@ def randn_like(
 
 def _uniform_(self, a=0.0, b=1.0, *, generator=None):
     """Overwrite with numbers drawn uniformly from [a, b); returns self."""
+    check_numbers(a=a, b=b)
     if not a <= b:
         raise RuntimeError(f"uniform_: expected a <= b, got a={a} and b={b}")
     return self.copy_(rand_like(self, generator=generator) * (b - a) + a)
@@ -174,6 +175,7 @@ def _uniform_(self, a=0.0, b=1.0, *, generator=None):
 
 def _normal_(self, mean=0.0, std=1.0, *, generator=None):
     """Overwrite with normally distributed numbers; returns self."""
+    check_numbers(mean=mean, std=std)
     if not std >= 0:
         raise RuntimeError(f"std: expected a number >= 0, got {std}")
     return self.copy_(randn_like(self, generator=generator) * std + mean)

@@ -20,7 +20,7 @@ from .autograd.graph import Node
 from .devices import CPU, CUDA, on_gpu, settled
 from .holder import ArrayHolder
 from .ops import Op, index, storage
-from .ops.arguments import as_pytorch
+from .ops.arguments import FAULTS, as_pytorch
 from .ops.promotion import NUMBERS, stored
 from .printing import format_tensor
 from .tape import active_tape, raw, refuse, run
@@ -577,12 +577,12 @@ def apply(operation: Op, args: tuple) -> Tensor:
         else:
             tape.options(operation, options)
             out = run(operation.compute, *arrays, *options)
-    except (ValueError, TypeError) as error:
+    except FAULTS as error:
         if tape is not None:
             raise
         together = on_one_device(inputs)
         if together is None:
-            raise as_pytorch(operation, arrays, error) from None
+            raise as_pytorch(operation, arrays, options, error) from None
         return apply(operation, (*together, *args[arity:]))
     # 4. A Tensor, with a node if it needs a gradient, and a base if it is a view.
     result = _new(Tensor)  # Tensor.wrap, without the call

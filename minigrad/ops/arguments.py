@@ -35,33 +35,31 @@ def _integer(dim):
         raise TypeError(f"dim: expected an integer, got {name_of(dim)}") from None
 
 
+# What a forward may raise of arguments that do not go together, or are not what they should be.
+FAULTS = (ValueError, TypeError, OverflowError, KeyError, AttributeError)
 INTEGERS, NUMBER = (int, np.integer), (int, float, np.integer, np.floating)
 # What an argument of that name is, in any operation: looked at when one has failed.
 WANTED = {
     **dict.fromkeys(("alpha", "negative_slope", "beta", "threshold", "correction"), "a number"),
     **dict.fromkeys(("keepdim", "unbiased"), "a bool"),
-    **dict.fromkeys(
-        (
-            *("dim", "dims", "dim0", "dim1", "axis0", "axis1", "start_dim", "end_dim", "diagonal"),
-            *("shape", "size", "new", "repeats", "shifts", "start", "length", "chunks", "decimals"),
-            *("split_size_or_sections",),
-        ),
-        "an integer or several",
-    ),
-    "tensors": "a tuple or list of Tensors",
+    **dict.fromkeys(("dim0", "dim1", "axis0", "axis1", "start_dim", "end_dim"), "an integer"),
+    **dict.fromkeys(("start", "length", "chunks", "diagonal", "decimals"), "an integer"),
+    **dict.fromkeys(("dim", "dims", "shape", "size", "new"), "an integer or several"),
+    **dict.fromkeys(("repeats", "shifts", "split_size_or_sections"), "an integer or several"),
+    "tensors": "Tensors in a tuple or list",
     "dtype": "a dtype",
 }
 
 
 def _is(wanted, x):
-    if isinstance(x, (tuple, list)) and wanted == "an integer or several":
-        return all(_is(wanted, part) for part in x)
-    if wanted == "a tuple or list of Tensors":
+    if wanted == "Tensors in a tuple or list":
         return isinstance(x, (tuple, list)) and all(hasattr(part, "shape") for part in x)
     if wanted == "a dtype":
         return isinstance(x, (str, type, np.dtype))
+    if wanted == "an integer or several" and isinstance(x, (tuple, list)):
+        return all(_is(wanted, part) for part in x)
     kinds = {"a number": NUMBER, "a bool": (bool, np.bool_)}.get(wanted, INTEGERS)
-    return isinstance(x, kinds) or getattr(x, "shape", None) == ()
+    return isinstance(x, kinds) or (hasattr(x, "array") and not x.ndim)
 
 
 def misfit(name: str, given: dict) -> TypeError | None:
@@ -70,7 +68,7 @@ def misfit(name: str, given: dict) -> TypeError | None:
     for key, x in sorted(given.items(), key=lambda item: item[1] is None):
         wanted = WANTED.get(key)
         if wanted is not None and not _is(wanted, x):
-            return TypeError(f"{name}(): argument {key!r} must be {wanted}, not {kinds([x])}")
+            return TypeError(f"{name}(): {key}: expected {wanted}, got {kinds([x])}")
     return None
 
 
@@ -82,7 +80,7 @@ def kinds(values) -> str:
 
 def as_pytorch(operation, arrays, options, error) -> Exception:
     """NumPy's complaint about a call as the exception that PyTorch raises for it."""
-    if isinstance(error, (TypeError, OverflowError, KeyError, AttributeError)):
+    if not isinstance(error, ValueError):
         wrong = misfit(operation.name, dict(zip(operation.options, options, strict=True)))
         if wrong is not None or not isinstance(error, TypeError):
             return wrong or error

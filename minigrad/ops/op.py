@@ -19,7 +19,7 @@ from ..devices import settled
 from ..generated import define
 from ..quiet import quiet
 from . import promotion
-from .arguments import as_pytorch
+from .arguments import FAULTS, as_pytorch
 
 Array: TypeAlias = Any  # NumPy's or CuPy's; a Tensor, too, where operations are all that is used
 
@@ -63,8 +63,8 @@ class Op:
         def compute(*args):
             try:
                 return settled(forward(*args))
-            except (ValueError, TypeError) as error:
-                raise as_pytorch(self, args[: self.arity], error) from None
+            except FAULTS as error:
+                raise as_pytorch(self, args[: self.arity], args[self.arity :], error) from None
 
         compute.__name__ = self.name
         return compute

@@ -57,6 +57,8 @@ def _in_float64(input, dtype, accumulate):
 def _total(input, dim, keepdim=False, dtype=None, divisor=1.0, center=None):
     """The sum / divisor, or that of (input - center)²; of floats and to floats in float64, and
     rounded once."""
+    if keepdim not in (False, True):  # which NumPy would see, and a kernel not
+        raise TypeError(f"keepdim: expected a bool, got {keepdim!r}")
     axes = _axes(dim, input.ndim)
     if dtype is not None or input.dtype.kind != "f":
         dtype = _wide(input, dtype)

@@ -3,6 +3,7 @@
 import gc
 import sys
 import threading
+import warnings
 import weakref
 from functools import partial
 
@@ -1334,3 +1335,15 @@ def test_memory_is_flat_over_training(no_collector):
     train(1000)
     assert len(gc.get_objects()) - objects < 20
     assert sys.getallocatedblocks() - blocks < 300
+
+
+def test_the_gradient_of_what_was_computed_is_asked_for():
+    """As in PyTorch: a warning where it will stay None, not of leaves, nor after retain_grad()."""
+    x = mg.ones(2, requires_grad=True)
+    y, z = x * 2, x * 3
+    z.retain_grad()
+    with pytest.warns(UserWarning, match="not a leaf Tensor is being accessed.*retain_grad"):
+        assert y.grad is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert x.grad is z.grad is y.detach().grad is None

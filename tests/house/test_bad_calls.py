@@ -8,6 +8,7 @@ something else, or nothing, the row says why we do not follow.
 
 import copy
 import math
+import operator
 import warnings
 from types import SimpleNamespace
 
@@ -237,6 +238,27 @@ CALLS = {
     "dim": (lambda m, s: s.t.sum(-3), IndexError, r"range of \[-2, 1\], but got -3"),
     "dim_huge": (lambda m, s: s.t.softmax(2**40), IndexError, r"\[-2, 1\], but got 1099511627776"),
     "dims_twice": (lambda m, s: s.t.sum((0, -2)), RuntimeError, "sum.*duplicate"),
+    "sum_string": (lambda m, s: s.t.sum("a"), TypeError, "sum.*dim.*(got str|str)"),
+    "sum_keepdim": (lambda m, s: s.t.sum(0, "a"), TypeError, "sum.*keepdim: .*bool, got str|str"),
+    "softmax_dim": (lambda m, s: s.t.softmax("a"), TypeError, "softmax.*dim.*str"),
+    "view_string": (lambda m, s: s.t.view("a"), TypeError, r"view\(\): shape: .*\[str\]|str"),
+    "view_none": (lambda m, s: s.t.view(None), TypeError, r"shape: .*\[NoneType\]|None"),
+    "view_float": (lambda m, s: s.t.view(1.5), TypeError, "view.*shape: .*float|float"),
+    "reshape_list": (lambda m, s: s.t.reshape([None]), TypeError, "shape: .*NoneType|None"),
+    "permute_string": (lambda m, s: s.t.permute("ab"), TypeError, "permute.*dims: .*got .str|str"),
+    "transpose_none": (lambda m, s: s.t.transpose(None, 0), TypeError, "dim0: .*NoneType|None"),
+    "chunk_none": (lambda m, s: s.t.chunk(None), TypeError, "chunks: .*integer, got NoneType|None"),
+    "cat_string": (lambda m, s: m.cat("a"), TypeError, "cat.*tensors: .*str|str"),
+    "tril_string": (lambda m, s: s.t.tril("a"), TypeError, "tril.*diagonal: .*got str|str"),
+    "round_float": (lambda m, s: s.t.round(decimals=1.5), TypeError, "decimals: .*float|float"),
+    "iadd_none": (lambda m, s: operator.iadd(s.t, None), TypeError, "NoneType"),
+    "imul_string": (lambda m, s: operator.imul(s.t, "a"), TypeError, "str"),
+    "add_none_": (lambda m, s: s.t.add_(None), TypeError, "add.*NoneType"),
+    "dropout_p": (lambda m, s: s.F.dropout(s.t, None), TypeError, "p: .*NoneType|None"),
+    "uniform_none": (lambda m, s: s.t.uniform_(None), TypeError, "a: .*NoneType|None"),
+    "result_type": (lambda m, s: m.result_type(s.t, "a"), TypeError, "result_type.*str"),
+    "dlpack_none": (lambda m, s: m.from_dlpack(None), TypeError, "ext_tensor: .*None", ATTRIBUTE),
+    "where_number": (lambda m, s: m.where(1.5, s.t, s.t), TypeError, "where.*condition.*float"),
     "mean_integers": (lambda m, s: s.c.mean(), RuntimeError, "mean.*floating.*int64"),
     "norm_order": (lambda m, s: s.t.norm("abc"), RuntimeError, "p: expected a number.*'abc'"),
     "cat_numbers": (lambda m, s: m.cat([1, 2]), TypeError, r"cat\(\): .*got \[int, int\]"),

@@ -147,6 +147,45 @@ def backwards(m):
     return attempt(lambda: m.tensor([1, 2, 3])[::-1])
 
 
+@difference("a list of lists as an index", theirs=[2.0, 4.0],
+            ours=[[[1.0, 2.0], [3.0, 4.0]], [[3.0, 4.0], [3.0, 4.0]]])  # fmt: skip
+def listed(m):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return attempt(lambda: m.tensor([[1.0, 2.0], [3.0, 4.0]])[[[0, 1], [1, 1]]])
+
+
+@difference(
+    "indices of int8 and int16",
+    ours=[[2.0], [2.0], "IndexError", "IndexError"],
+    theirs=["IndexError", "IndexError", [2.0], [1.0, 2.0]],
+)
+def short(m):
+    x = m.tensor([1.0, 2.0])
+    keys = (m.tensor([1], dtype=m.int8), m.tensor([1], dtype=m.int16), [1.5], (..., ...))
+    return [attempt(lambda key=key: x[key]) for key in keys]
+
+
+@difference("values of another dtype", ours=[1.0, 0.0], theirs="RuntimeError")
+def assigned(m):
+    x = m.zeros(2)
+    return attempt(lambda: x.__setitem__([0], m.tensor([1])) or x)
+
+
+@difference("values for one position", ours=[[2.0, 0.0], [0.0, 1.0]],
+            theirs=[[2.0, 0.0], [1.0, 1.0]])  # fmt: skip
+def replaced(m):
+    x, w = m.zeros(2), m.tensor([1.0, 2.0], requires_grad=True)
+    x[[0, 0]] = w
+    x.sum().backward()
+    return [attempt(lambda: x), attempt(lambda: w.grad)]
+
+
+@difference("NumPy's functions", ours="Tensor", theirs="ndarray")
+def functions_of_numpy(m):
+    return type(np.concatenate([m.ones(1), m.ones(1)])).__name__
+
+
 @difference("`dtype`", ours=True, theirs=False)
 def dtypes(m):
     return attempt(lambda: m.float32 == np.float32)

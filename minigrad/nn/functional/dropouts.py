@@ -9,12 +9,13 @@ from ...devices import move, of
 from ...random import Generator, stream
 from ...tape import raw, run
 from ...tensor import Tensor
-from ..loss.checks import check_tensors
+from ..loss.checks import check_number, check_tensors
 
 
 def check_probability(p: float) -> None:
     """TypeError or ValueError unless p is one."""
     check_numbers(p=p)
+    check_number("p", p)
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
