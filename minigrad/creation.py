@@ -139,6 +139,9 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
     if not hasattr(ext_tensor, "__dlpack_device__"):
         given = dtypes.name_of(ext_tensor)
         raise TypeError(f"ext_tensor: expected an array of a library with DLPack, got {given}")
+    if not hasattr(ext_tensor, "__dlpack_device__"):
+        kind = type(ext_tensor).__name__
+        raise TypeError(f"ext_tensor: expected an array of a library with DLPack, got {kind}")
     kind = ext_tensor.__dlpack_device__()[0]
     if kind == 1:  # kDLCPU
         return Tensor(np.from_dlpack(ext_tensor))

@@ -64,6 +64,14 @@ def widen(a: np.dtype, b: np.dtype) -> np.dtype:
     return np.promote_types(a, b)
 
 
+def _of_kind(x):
+    """The dtype of a number of a class of its own, such as an IntEnum's."""
+    for kind, dtype in _OF_NUMBER.items():
+        if isinstance(x, kind):
+            return dtype
+    raise TypeError(f"result_type(): expected Tensors or numbers, got {type(x).__name__}")
+
+
 def result_type(*operands: Any) -> np.dtype:
     """The dtype of an operation on arrays and Python numbers.
 
@@ -75,7 +83,7 @@ def result_type(*operands: Any) -> np.dtype:
     found: list[np.dtype | None] = [None, None, None]  # arrays, 0-d arrays, numbers
     for x in operands:
         if x is not None:
-            dtype = x.dtype if hasattr(x, "dtype") else _OF_NUMBER[type(x)]
+            dtype = x.dtype if hasattr(x, "dtype") else _OF_NUMBER.get(type(x)) or _of_kind(x)
             level = 2 if not hasattr(x, "dtype") else 0 if x.ndim else 1
             before = found[level]
             found[level] = dtype if before is None else widen(before, dtype)

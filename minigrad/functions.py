@@ -7,6 +7,7 @@ methods `x.exp()` and `x.exp_()`; of `add`, `x + y`, `2 + x` and `x += y` as wel
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partialmethod
 
@@ -14,6 +15,7 @@ from . import dtypes
 from .devices import on_gpu
 from .methods import Methods
 from .ops import ALIASES, OPERATIONS, Op, elementwise
+from .ops.arguments import kinds, misfit
 from .tensor import OPERANDS, Tensor, apply, as_operand
 
 KEYWORDS = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "x2": "other"}
@@ -30,11 +32,14 @@ def public(f: Op | Callable) -> Callable:
             kwargs = _keywords(kwargs)
         try:
             return f(*args, **kwargs)
-        except AttributeError as error:
+        except (TypeError, OverflowError, KeyError, AttributeError) as error:
             given = [*args, *kwargs.values()]
-            if not _is_among(error.obj, given):
-                raise  # a fault of ours
-            raise TypeError(f"{f.__name__}(): expected Tensors, got {_kinds(given)}") from error
+            wrong = misfit(f.__name__, _by_name(f, args, kwargs))
+            if wrong is None and isinstance(error, AttributeError) and _is_among(error.obj, given):
+                wrong = TypeError(f"{f.__name__}(): expected Tensors, got {kinds(given)}")
+            if wrong is None:
+                raise  # as it is: a message of its own, or a fault of ours
+            raise wrong from error
 
     function = of_operation if isinstance(f, Op) else of_operations
     function.__name__ = function.__qualname__ = f.__name__
@@ -44,7 +49,7 @@ def public(f: Op | Callable) -> Callable:
 
 
 def _keywords(kwargs):
-    """Keywords as operations have them; an `out` of None is what NumPy's functions pass."""
+    """Keywords as operations have them; an `out` of None, PyTorch's default, is none."""
     return {KEYWORDS.get(k, k): v for k, v in kwargs.items() if k != "out" or v is not None}
 
 
@@ -53,10 +58,12 @@ def _is_among(x, values):
     return any(x is v or (isinstance(v, (list, tuple)) and _is_among(x, v)) for v in values)
 
 
-def _kinds(values):
-    """The types of values, and of what a list holds, for a message."""
-    lists = (list, tuple)
-    return ", ".join(f"[{_kinds(x)}]" if isinstance(x, lists) else type(x).__name__ for x in values)
+def _by_name(f, args, kwargs):
+    """The arguments of a call by name; {} if it cannot be made."""
+    try:
+        return inspect.signature(f).bind(*args, **kwargs).arguments
+    except TypeError:
+        return {}
 
 
 def _in_place(function):
@@ -79,6 +86,18 @@ def _operator(operation, reflected=False):
 
     rest = operation.bind.__defaults__ or ()
     return operator
+
+
+def _in_place_operator(operator):
+    """The same as an assignment: x += y."""
+    change = _in_place(operator)
+
+    def assignment(self, other):
+        if not isinstance(other, OPERANDS) and not on_gpu(other):
+            return NotImplemented
+        return change(self, other)
+
+    return assignment
 
 
 FUNCTIONS = {name: public(f) for name, f in OPERATIONS.items()}
@@ -118,7 +137,7 @@ OPERATORS = {
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 METHODS |= {f"__{name}__": _operator(operation) for name, operation in OPERATORS.items()}
 METHODS |= {f"__r{name}__": _operator(operation, True) for name, operation in OPERATORS.items()}
-METHODS |= {f"__i{name}__": _in_place(METHODS[f"__{name}__"]) for name in OPERATORS}
+METHODS |= {f"__i{name}__": _in_place_operator(METHODS[f"__{name}__"]) for name in OPERATORS}
 METHODS |= {f"__{name}__": _operator(OPERATIONS[name]) for name in COMPARISONS}
 METHODS |= {
     "__neg__": FUNCTIONS["neg"], "__abs__": FUNCTIONS["abs"], "__round__": FUNCTIONS["round"],

@@ -12,7 +12,7 @@ import io
 import random
 import sysconfig
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from operator import is_
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -117,23 +117,19 @@ def substitute(x: Tensor, known: dict[int, Tensor]) -> Tensor:
     return t
 
 
-def replaced(x: Any, tensors: dict[int, Tensor], copies: list) -> Any:
-    """An argument with the `tensors` for its own, by id; its lists and dicts go to `copies`."""
-    if isinstance(x, Tensor):
-        return tensors[id(x)]
+def mapped(x: Any, function: Callable[[Any], Any]) -> Any:
+    """x with function(part) for all that is in its tuples, lists and dicts; lists and dicts are new
+    ones, and tuples where a part is."""
     kind = type(x)
-    parts: Any
-    if kind is list or isinstance(x, tuple):
-        parts = [replaced(part, tensors, copies) for part in x]
-        if isinstance(x, tuple):
-            same = all(map(is_, parts, x))
-            return x if same else kind._make(parts) if hasattr(x, "_fields") else kind(parts)
-    elif kind is dict:
-        parts = {k: replaced(v, tensors, copies) for k, v in x.items()}
-    else:
-        return x
-    copies.append((parts, contents(parts), len(parts)))
-    return parts
+    if isinstance(x, tuple) or kind is list:
+        parts = [mapped(part, function) for part in x]
+        if kind is list:
+            return parts
+        same = all(map(is_, parts, x))
+        return x if same else kind._make(parts) if hasattr(x, "_fields") else kind(parts)
+    if kind is dict:
+        return {k: mapped(v, function) for k, v in x.items()}
+    return function(x)
 
 
 # --- memory -------------------------------------------------------------------------------------

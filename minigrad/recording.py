@@ -354,8 +354,8 @@ class Recording(Tape):
                     "within the step, or return detach()"
                 )
             return self.text(x)
-        if any(x is copy for copy in copies):
-            self.refuse("it returns a list or dict that it was given; return a new one")
+        if any(x is known for known in (*copies, *(named for named, *_ in self._containers))):
+            self.refuse("it returns a list or dict that it was given or names; return a new one")
         kind = type(x)
         if isinstance(x, tuple) or kind is list:
             inner = "".join(f"{self.result(part, copies)}, " for part in x)
@@ -377,19 +377,21 @@ class Recording(Tape):
         """Two functions as text, and their constants: whether the lines may be repeated now, None
         if never again; and the lines as a function of the arguments' Tensors.
 
-        `result` is the text of what the step returns. Of `lambda x: (x * w).sum()`, k1 to k6 being
-        the constants w, its array, None, two operations and _restored:
+        `result` is the text of what the step returns. Of `lambda x: (x * w).sum()`, in whose
+        closure k0 is w, k1, and its array k2; k3 being None, k4 and k5 operations, k6 _restored:
 
             def valid():
-                return k1.node is None if k1.array is k2 else None
+                return k1._node is k3 if k0.cell_contents is k1 and k1.array is k2 else None
 
             def replay(a0):
-                a3 = k4(a0.array, k2)
-                a4 = k5(a3, k3, False, k3)
-                del a3
-                a5 = [0]
-                a6 = k6(a4, a5, False, k3, k3)
-                return a6
+                a1 = k4(a0.array, k2)
+                del a0
+                a2 = k5(a1, k3, False, k3)
+                del a1
+                a3 = [0]
+                a4 = k6(a2, a3, False, k3, k3, k3)
+                del a2, a3
+                return a4
         """
         self._guard_containers()
         kept, body = set(self._read), []
@@ -571,13 +573,15 @@ class _Recordings:
         tape.rely_on(self.function, *args, *kwargs.values())
         if any(id(x) in tape.named for x in tensors):  # the step may ask whether it is the same
             return _outside(self.function(*args, **kwargs), {})
-        copies: list = []
-        given, named = (guards.replaced(x, by_id, copies) for x in (args, kwargs))
-        copies.pop()  # the keywords themselves
+        given, named = (
+            guards.mapped(x, lambda part: by_id.get(id(part), part)) for x in (args, kwargs)
+        )
+        copies = [*guards.containers((*given, *named.values()))]
+        held = [(x, guards.contents(x), len(x)) for x in copies]
         try:
             with tape:
                 result = self.function(*given, **named)
-                text = tape.result(result, [copy for copy, *_ in copies])
+                text = tape.result(result, copies)
             keep = tape.finish() and separate
         finally:
             for x, y in zip(tensors, inside, strict=True):
@@ -591,8 +595,8 @@ class _Recordings:
         for x in inside:
             if not x.is_leaf:
                 tape.refuse("it leaves an argument in a graph; change a clone() of it in place")
-        for copy, before, length in copies:
-            if not guards.alike(copy, before, length):
+        for x, *before in held:
+            if not guards.alike(x, *before):
                 tape.refuse("it changes a list or dict that it was given; return a new one")
         if keep and not tape.memory.meets(tensors, owners):
             self._keep(key, _Kept(tape, text))
@@ -610,23 +614,19 @@ class _Recordings:
                     del self.kept[oldest]
 
 
-def _outside(x, known):
+def _outside(result, known):
     """A result outside the graph: as a replay gives it. `known`: what became of a Tensor, by id."""
-    if isinstance(x, Tensor):
-        if id(x) not in known:
+
+    def outside(x):
+        if isinstance(x, Tensor) and id(x) not in known:
             out = known[id(x)] = x if x.is_leaf else x.detach()
             out._grad = x._grad
             if out.view_of is not None:
                 base, *rest = out.view_of
                 out.view_of = known.get(id(base), base), *rest
-        return known[id(x)]
-    kind = type(x)
-    if isinstance(x, tuple) or kind is list:
-        parts = [_outside(part, known) for part in x]
-        return kind._make(parts) if hasattr(x, "_fields") else kind(parts)
-    if kind is dict:
-        return {name: _outside(part, known) for name, part in x.items()}
-    return x
+        return known.get(id(x), x)
+
+    return guards.mapped(result, outside)
 
 
 # --- modules --------------------------------------------------------------------------------------

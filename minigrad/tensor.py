@@ -6,6 +6,7 @@ one, an operator of each operation in `minigrad.ops`; methods.pyi lists them for
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Iterator
 from types import NoneType
@@ -113,10 +114,21 @@ class Tensor(ArrayHolder):
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradient that backward() collects, a Tensor of this shape and dtype, or None."""
+        """The gradient that backward() collects, a Tensor of this shape and dtype, or None.
+
+        UserWarning where there will be none: of what was computed, without retain_grad().
+        """
         tape = active_tape()
         if tape is not None:
             tape.read_gradient(self)
+        node = self.node
+        if self._grad is None and node is not None and node.op is not None and node.owner is None:
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its "
+                ".grad attribute won't be populated during backward(). Call retain_grad() on it "
+                "before, or access the leaf Tensor instead.",
+                stacklevel=2,
+            )
         return self._grad
 
     @grad.setter

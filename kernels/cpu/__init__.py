@@ -175,10 +175,10 @@ def run_sum(
     With center, a number or an array of float64 that has length 1 along `axes`: the sum of
     (x - center)². Computed in float64, and rounded once, to dtype (x's unless given).
     """
-    dtype = x.dtype if dtype is None else np.dtype(dtype)
     n, m, shape, one_run = _sizes(x.shape, axes, keepdims)
+    dtype = x.dtype if dtype is None else np.dtype(dtype)
     if n == 1 and divisor == 1 and center is None:  # a batch of one: nothing to add
-        return x.reshape(shape).astype(dtype, "C")
+        return np.asarray(x).reshape(shape).astype(dtype, "C")
     if not one_run or not x.flags.c_contiguous:
         return _run_by_run(x, axes, dtype, divisor, center).reshape(shape)
     out = np.empty(shape, dtype)

@@ -14,7 +14,7 @@ def sizes(shape) -> tuple:
 
 def many(x) -> tuple:
     """One int or several as a tuple."""
-    return (x,) if isinstance(x, int) else tuple(x)
+    return (x,) if isinstance(x, (int, np.integer)) else tuple(x)
 
 
 def at_dim(dim, rank) -> int:
@@ -35,8 +35,57 @@ def _integer(dim):
         raise TypeError(f"dim: expected an integer, got {name_of(dim)}") from None
 
 
-def as_pytorch(operation, arrays, error) -> Exception:
+INTEGERS, NUMBER = (int, np.integer), (int, float, np.integer, np.floating)
+# What an argument of that name is, in any operation: looked at when one has failed.
+WANTED = {
+    **dict.fromkeys(("alpha", "negative_slope", "beta", "threshold", "correction"), "a number"),
+    **dict.fromkeys(("keepdim", "unbiased"), "a bool"),
+    **dict.fromkeys(
+        (
+            *("dim", "dims", "dim0", "dim1", "axis0", "axis1", "start_dim", "end_dim", "diagonal"),
+            *("shape", "size", "new", "repeats", "shifts", "start", "length", "chunks", "decimals"),
+            *("split_size_or_sections",),
+        ),
+        "an integer or several",
+    ),
+    "tensors": "a tuple or list of Tensors",
+    "dtype": "a dtype",
+}
+
+
+def _is(wanted, x):
+    if isinstance(x, (tuple, list)) and wanted == "an integer or several":
+        return all(_is(wanted, part) for part in x)
+    if wanted == "a tuple or list of Tensors":
+        return isinstance(x, (tuple, list)) and all(hasattr(part, "shape") for part in x)
+    if wanted == "a dtype":
+        return isinstance(x, (str, type, np.dtype))
+    kinds = {"a number": NUMBER, "a bool": (bool, np.bool_)}.get(wanted, INTEGERS)
+    return isinstance(x, kinds) or getattr(x, "shape", None) == ()
+
+
+def misfit(name: str, given: dict) -> TypeError | None:
+    """Why a call with these arguments by name cannot be right, if one is none of what is WANTED;
+    None goes where the others are right: for most it is the default."""
+    for key, x in sorted(given.items(), key=lambda item: item[1] is None):
+        wanted = WANTED.get(key)
+        if wanted is not None and not _is(wanted, x):
+            return TypeError(f"{name}(): argument {key!r} must be {wanted}, not {kinds([x])}")
+    return None
+
+
+def kinds(values) -> str:
+    """The types of values, and of what a list holds, for a message."""
+    lists = (list, tuple)
+    return ", ".join(f"[{kinds(x)}]" if isinstance(x, lists) else type(x).__name__ for x in values)
+
+
+def as_pytorch(operation, arrays, options, error) -> Exception:
     """NumPy's complaint about a call as the exception that PyTorch raises for it."""
+    if isinstance(error, (TypeError, OverflowError, KeyError, AttributeError)):
+        wrong = misfit(operation.name, dict(zip(operation.options, options, strict=True)))
+        if wrong is not None or not isinstance(error, TypeError):
+            return wrong or error
     shapes = ", ".join(str(x.shape) for x in arrays if hasattr(x, "dtype"))
     if isinstance(error, np.exceptions.AxisError):
         n = max(error.ndim or 0, 1)

@@ -298,6 +298,8 @@ def clamp(input, min=None, max=None):
 )
 def where(condition, input, other):
     """input where condition, else other."""
+    if not hasattr(condition, "dtype"):
+        raise where.no_tensor((condition, input, other))
     if condition.dtype.kind != "b":
         raise RuntimeError(
             f"where expected condition to be a boolean tensor, but got {condition.dtype}"

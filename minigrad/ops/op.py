@@ -42,6 +42,7 @@ class Op:
         self.name, self.__doc__ = forward.__name__.strip("_"), forward.__doc__
         self.__name__, self.__wrapped__ = self.name, forward
         self.arity, self.inputs = len(formulas), names[: len(formulas)]
+        self.options = names[len(formulas) :]
         self.forward = forward if view else quiet(forward)
         self.compute = self._computing(forward)
         self.promote, self.view, self.problem = promote, view, problem

@@ -245,6 +245,8 @@ OF_GRADIENTS = pieces("""
 # An event that binds a name, and one that needs it
 STARTED = {
     "graph": ("graph = (c * w[0]).sum()", "graph.backward()"),
+    "root": ("root = mg.ones(3, requires_grad=True); tail = (x0 * root).sum() + (c * root).sum()",
+             "tail.backward()"),
     "state": ("state = gen.get_state()", "gen.set_state(state)"),
     "held": ("held = w.grad", "w.grad = held"),
     "drawn": ("drawn = mg.random.default_generator.get_state()",

@@ -16,7 +16,7 @@ import minigrad as mg
 from minigrad import nn, scalar
 
 F = nn.functional
-SHORT = 12
+SHORT = 20
 INTERVAL = 1e-6  # seconds between turns
 ROUNDS = 2
 

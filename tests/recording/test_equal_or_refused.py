@@ -986,6 +986,13 @@ def test_a_deque_an_array_and_a_partial_are_looked_into():
     assert compiled(vector(1)).item() == 12
 
 
+def test_a_list_that_the_step_names_is_not_returned():
+    totals = [mg.ones(1)]
+    compiled = mg.compile(lambda x: (x * totals[0], totals))
+    with pytest.raises(RuntimeError, match="that it was given or names"):
+        compiled(vector(1))
+
+
 def test_lists_as_indices_keep_what_they_held():
     places, runs = [0, 1], []
 
