@@ -40,9 +40,15 @@ OF_ONE = [
     "m.take_along_dim(x, x.argmax(-1, keepdim=True), -1)", "x.masked_fill(x > 0, 0.5)",
     "m.cat([x, x])", "m.cat([x, x], -1)", "m.stack([x, x])", "m.stack([x, x], -1)", "x.double()",
     "x.float()", "x.to(m.float64)", "x.type(m.float32)", "x.detach()", "x.double().float()",
-    "x.float().double()", "F.layer_norm(x, x.shape[-1:])", "F.one_hot((x > 0).long(), 2)",
-    "x.argmax()", "x.argmin(0)", "x.isnan()", "x > 0", "(x > 0).any()", "(x > 0).all(0)",
-    "x.long()", "x.view(-1)", "x.view(x.shape)", "m.outer(x, x)", "x @ x", "m.dot(x, x)",
+    "x.float().double()", "F.layer_norm(x, x.shape[-1:])",
+
+    "x.view(-1)", "x.view(x.shape)", "m.outer(x, x)", "x @ x", "m.dot(x, x)",
+]  # fmt: skip
+
+# Whose results are no floats: last lines.
+NO_FLOATS = [
+    "F.one_hot((x > 0).long(), 2)", "x.argmax()", "x.argmin(0)", "x.isnan()", "x > 0",
+    "(x > 0).any()", "(x > 0).all(0)", "x.long()",
 ]  # fmt: skip
 
 # Of two, whose dtypes may differ.
@@ -68,8 +74,8 @@ LOSSES = [
     "F.binary_cross_entropy(x.sigmoid(), y.sigmoid().to(x.dtype), reduction=R)",
     "F.binary_cross_entropy_with_logits(x, y.to(x.dtype), reduction=R)",
     "F.binary_cross_entropy_with_logits(x, y.to(x.dtype), reduction=R, pos_weight=m.tensor(2.0))",
-    "F.binary_cross_entropy(x.sigmoid(), y.sigmoid().to(x.dtype), weight=x.exp().detach(), reduction=R)",
-    "F.binary_cross_entropy_with_logits(x, y.to(x.dtype), weight=m.tensor(2.0, dtype=x.dtype), reduction=R)",
+    "F.binary_cross_entropy(x.sigmoid(), y.sigmoid().to(x.dtype), x.exp().detach(), reduction=R)",
+    "F.binary_cross_entropy_with_logits(x, y.to(x.dtype), x.exp().detach(), reduction=R)",
     "F.cross_entropy(x, y.softmax(-1), reduction=R)",
     "F.cross_entropy(x, y.softmax(-1), reduction=R, label_smoothing=0.25)",
     "F.cross_entropy(x, {classes}, reduction=R)",
@@ -80,8 +86,9 @@ LOSSES = [
     "F.cross_entropy(x, {classes} * 0 - 100, reduction=R)",
     "F.nll_loss(x, {classes} * 0 - 100, reduction=R)",
     "F.cross_entropy(x, m.tensor(0), reduction=R)", "F.nll_loss(x, m.tensor(0), reduction=R)",
-    "F.poisson_nll_loss(x, y, reduction=R)", "F.poisson_nll_loss(x, y, full=True, reduction=R)",
-    "F.poisson_nll_loss(x, y, log_input=False, reduction=R)",
+    "F.poisson_nll_loss(x, y.to(x.dtype), reduction=R)",
+    "F.poisson_nll_loss(x, y.to(x.dtype), full=True, reduction=R)",
+    "F.poisson_nll_loss(x, y.to(x.dtype), log_input=False, reduction=R)",
 ]  # fmt: skip
 
 
@@ -89,12 +96,13 @@ def lines(draw: random.Random, inputs: list[str], count: int) -> list[str]:
     """A program of `count` lines, each of what was there before it; the last may be a loss."""
     made, names = [], list(inputs)
     for k in range(count):
-        of_two = [*OF_TWO, *(LOSSES * 2 if k == count - 1 else [])]
-        form = draw.choice(draw.choice([OF_ONE, of_two]))
+        lists = [OF_ONE, OF_TWO, OF_ONE, OF_TWO, LOSSES, LOSSES + NO_FLOATS]
+        form = draw.choice(draw.choice(lists if k == count - 1 else lists[:2]))
         form = form.replace("R)", draw.choice(["'none')", "'mean')", "'sum')"]))
         form = form.replace("R,", draw.choice(["'none',", "'mean',", "'sum',"]))
         form = form.replace("{classes}", CLASSES)
         operands = {"x": draw.choice(names[-2:]), "y": draw.choice(names)}
-        made.append(f"v{k} = " + re.sub(r"\b[xy]\b", lambda hit: operands[hit[0]], form))
+        line = re.sub(r"\b[xy]\b", lambda hit, of=operands: of[hit[0]], form)
+        made.append(f"v{k} = {line}")
         names.append(f"v{k}")
     return made

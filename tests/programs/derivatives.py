@@ -1,4 +1,4 @@
-"""Random programs with casts, mixed dtypes and kinks: derivatives to the third order as PyTorch's."""
+"""Random programs with casts, mixed dtypes and kinks: PyTorch's derivatives, to the third order."""
 
 from __future__ import annotations
 
