@@ -1,5 +1,6 @@
-"""Random scalar expressions under @loss, with guards and far out: value and derivatives to the third
-order, by input and target, are finite and right where mpmath's are.
+"""Random scalar expressions under @loss, with guards and far out, against 100 digits.
+
+The value and the derivatives by input and target, to the third order, are finite and right.
 
 A kernel takes a second to compile, so most programs ask the formulas on arrays alone.
 """
@@ -36,7 +37,20 @@ GUARDS = [
 ]  # fmt: skip
 PAIRS = ["{a} + {b}", "{a} - {b}", "{a} * {b}", "S.max({a}, {b})", "S.min({a}, {b})"]
 # No two of them meet at a kink.
-INPUTS = [0.2578, -1.0313, 0.5117, 3.0078, -2.0156, 17.53, 49.9, -50.1, 100.3, -99.7, 1001.0, -999.0]
+INPUTS = [
+    0.2578,
+    -1.0313,
+    0.5117,
+    3.0078,
+    -2.0156,
+    17.53,
+    49.9,
+    -50.1,
+    100.3,
+    -99.7,
+    1001.0,
+    -999.0,
+]
 TARGETS = [0.2461, -0.9883, 1.4922, 2.9141]
 ORDERS = [o for o in itertools.product(range(4), repeat=2) if sum(o) <= 3]
 
