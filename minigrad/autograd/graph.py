@@ -222,7 +222,8 @@ def _first_gradients(outputs, gradients, create_graph):
     """The gradients the walk starts with, checked: node -> array or Tensor."""
     pending = {}
     for t, g in zip(outputs, gradients, strict=True):
-        if t.node is None:
+        node = t.node
+        if node is None:
             raise RuntimeError(
                 "element 0 of tensors does not require grad and does not have a grad_fn: nothing "
                 "in its computation had requires_grad=True, or it ran under no_grad()"
@@ -244,7 +245,7 @@ def _first_gradients(outputs, gradients, create_graph):
             )
         else:
             g = run(_as_dtype, g if create_graph else g.array, t.array.dtype)
-        pending[t.node] = run(add, pending[t.node], g) if t.node in pending else g
+        pending[node] = run(add, pending[node], g) if node in pending else g
     return pending
 
 
@@ -301,9 +302,10 @@ def backward(
     collected = []
     for node, g in found.items():
         tensor = node.owner and node.owner() if owners is None else owners.get(node)
-        if tensor is None or tensor.node is None:  # gone, or it asks for no gradient any more
+        place = None if tensor is None else tensor.node
+        if place is None:  # it is gone, or asks for no gradient any more
             continue
-        if node.op is None and tensor.node.op is not None:
+        if node.op is None and place.op is not None:
             raise RuntimeError("leaf variable has been moved into the graph interior")
         if create_graph:
             tensor._grad = g if tensor._grad is None else tensor._grad + g

@@ -100,19 +100,19 @@ def remainder(input, other):
 
 
 def _pow_slope(g, input, exponent):
-    slope = exponent * input ** (exponent - 1)
     if isinstance(exponent, (int, float)):
+        slope = exponent * input ** (exponent - 1)
         return g * slope if exponent != 0 else _zero(g * input)
-    return g * where(exponent == 0, 0.0, slope)  # not 0 * inf where input is 0
+    flat = exponent == 0  # not 0 * inf where input is 0
+    return g * where(flat, 0.0, exponent * input ** where(flat, 1.0, exponent - 1))
 
 
-@op(
-    _pow_slope,
-    lambda g, out, input, exponent: (
-        g * where((input == 0) & (exponent >= 0), 0.0, out * log(_tensor_like(input, exponent)))
-    ),
-    promote=promotion.numeric,
-)
+def _by_exponent(g, out, input, exponent):
+    flat = (input == 0) & (exponent >= 0)
+    return g * where(flat, 0.0, out * log(where(flat, 1.0, _tensor_like(input, exponent))))
+
+
+@op(_pow_slope, _by_exponent, promote=promotion.numeric)
 def pow(input, exponent):
     """input ** exponent."""
     return np.power(input, exponent)

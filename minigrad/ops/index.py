@@ -238,6 +238,8 @@ def index_select(input, dim, index) -> Array:
     dim = at_dim(dim, input.ndim)
     if index.ndim > 1:
         raise IndexError(f"index_select(): Index is supposed to be a vector, got {index.ndim}D")
+    if not input.ndim:
+        return reshape(index_select(reshape(input, (1,)), 0, reshape(index, (1,))), ())
     run(_checked, raw(index), input.shape[dim], dim)
     return getitem(input, (slice(None),) * dim + (index,))
 
@@ -279,9 +281,13 @@ def _open_grid(like, shape):
 def gather(input, dim, index) -> Array:
     """out[i][j] = input[index[i][j]][j] for dim 0, and so on; `index` may be smaller."""
     dim = at_dim(dim, input.ndim)
-    if index.ndim != input.ndim:
+    if max(index.ndim, 1) != max(input.ndim, 1):
         ranks = f"got {index.ndim} and {input.ndim}"
         raise RuntimeError(f"index and input must have the same number of dimensions, {ranks}")
+    if not index.ndim:
+        return reshape(gather(input, dim, reshape(index, (1,))), ())
+    if not input.ndim:
+        input = reshape(input, (1,))
     if any(
         n > m for d, (n, m) in enumerate(zip(index.shape, input.shape, strict=True)) if d != dim
     ):

@@ -55,9 +55,13 @@ def silu(input: Tensor) -> Tensor:
     return input * sigmoid(input)
 
 
+def _smooth_slope(z, threshold):
+    return elementwise.sigmoid(where(z >= threshold, threshold, z))  # the same from there on
+
+
 @op(
     lambda g, input, beta, threshold: where(
-        input * beta > threshold, g, g * elementwise.sigmoid(input * beta)
+        input * beta > threshold, g, g * _smooth_slope(input * beta, threshold)
     ),
     promote=promotion.common,
 )
