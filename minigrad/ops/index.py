@@ -84,9 +84,9 @@ def canonical(key, shape: tuple[int, ...]) -> tuple[tuple, tuple]:
     """x[key], of an x of that shape, as x[picks][arrays]: what PyTorch takes a key for.
 
     picks: ints, slices of ints, None and an Ellipsis, which give a view, or one of these; () if
-    they leave x as it is. arrays: () or, for each dimension of that view, slice(None), an array of integers or a mask,
-    NumPy's or a Tensor; so NumPy puts their dimensions where PyTorch does. IndexError for what
-    cannot be an index.
+    they leave x as it is. arrays: () or, for each dimension of that view, slice(None), an array of
+    integers or a mask, NumPy's or a Tensor; so NumPy puts their dimensions where PyTorch does.
+    IndexError for what cannot be an index.
     """
     if isinstance(key, tuple):
         parts = list(map(_part, key))
