@@ -168,5 +168,6 @@ def test_one_number_is_a_vector_of_one():
     out = F.linear(rows, weight, mg.tensor(0.5))
     np.testing.assert_array_equal(out.detach().numpy(), [11.5])
     np.testing.assert_array_equal(grad(out.sum(), weight)[0].numpy(), [3, 4])
+    assert F.linear(mg.zeros(0), mg.zeros(1, 0)).tolist() == [0]
     with pytest.raises(RuntimeError, match="at least one dimension"):
         F.linear(x, x)
