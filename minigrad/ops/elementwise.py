@@ -104,12 +104,12 @@ def _pow_slope(g, input, exponent):
         slope = exponent * input ** (exponent - 1)
         return g * slope if exponent != 0 else _zero(g * input)
     flat = exponent == 0  # not 0 * inf where input is 0
-    return g * where(flat, 0.0, exponent * input ** where(flat, 1.0, exponent - 1))
+    return where(flat, 0.0, g * exponent * input ** where(flat, 1.0, exponent - 1))
 
 
 def _by_exponent(g, out, input, exponent):
     flat = (input == 0) & (exponent >= 0)
-    return g * where(flat, 0.0, out * log(where(flat, 1.0, _tensor_like(input, exponent))))
+    return where(flat, 0.0, g * out * log(where(flat, 1.0, _tensor_like(input, exponent))))
 
 
 @op(_pow_slope, _by_exponent, promote=promotion.numeric)

@@ -281,6 +281,8 @@ def _open_grid(like, shape):
 def gather(input, dim, index) -> Array:
     """out[i][j] = input[index[i][j]][j] for dim 0, and so on; `index` may be smaller."""
     dim = at_dim(dim, input.ndim)
+    if 0 in index.shape:
+        return reshape(getitem(reshape(input, (-1,)), slice(0)), index.shape)
     if max(index.ndim, 1) != max(input.ndim, 1):
         ranks = f"got {index.ndim} and {input.ndim}"
         raise RuntimeError(f"index and input must have the same number of dimensions, {ranks}")

@@ -163,8 +163,10 @@ def cat(tensors, dim=0) -> Array:
         raise ValueError("cat(): expected a non-empty list of Tensors")
     if any(not x.ndim for x in tensors):
         raise RuntimeError("zero-dimensional tensor cannot be concatenated")
-    rank = max(x.ndim for x in tensors)
-    tensors = tuple(x for x in tensors if x.shape != (0,) or rank == 1)  # PyTorch's old empties
+    like = max(tensors, key=lambda x: x.ndim).shape
+    dim = at_dim(dim, len(like))
+    empty = (*like[:dim], 0, *like[dim + 1 :])  # PyTorch's old empties, of shape (0,)
+    tensors = tuple(reshape(x, empty) if x.shape == (0,) else x for x in tensors)
     bounds = (0, *np.cumsum([x.shape[dim] for x in tensors]).tolist())
     return _join(len(tensors))(*tensors, dim, bounds)
 

@@ -59,7 +59,7 @@ OF_TWO = [
     "m.div(x, y, rounding_mode='floor')", "m.div(x, y, rounding_mode='trunc')", "m.max(x, y)",
     "m.min(x, y)", "m.cat([x, y])", "m.cat([x, y], -1)", "m.stack([x, y])", "m.matmul(x, y)",
     "x.mv(y)", "m.bmm(x,y)", "m.mm(x,y)", "m.dot(x,y)", "m.outer(x, y)", "F.linear(x, y)",
-    "F.linear(x, y, y.sum(-1))", "x.type_as(y)", "F.embedding((y > 0).long(), x)",
+    "F.linear(x, y.reshape(1, -1), y.sum(0))", "x.type_as(y)", "F.embedding((y > 0).long(), x)",
     "F.embedding((y > 0).long(), x, padding_idx=0)", "m.gather(x, 0, (y > 2).long())", "x[y > 0]",
     "x.masked_fill(y > 0, 1.0)", "m.take_along_dim(x, (y > 2).long(), -1)",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import scalar
 from minigrad.kernels import LOSSES, cpu
 from minigrad.kernels.cpu import binding, elementary
 from minigrad.nn import functional as F
@@ -445,3 +446,49 @@ def test_exclusive_or():
 def test_what_cannot_be_decided(function, message):
     with pytest.raises(TypeError, match=message):
         mg.loss(function)
+
+
+# --- to any order ---------------------------------------------------------------------------------
+
+GUARDED = {
+    "logistic": (lambda x, y: scalar.softplus(-y * x), (100.0, 1.0), 0.0),
+    "logistic, the other side": (lambda x, y: scalar.softplus(-y * x), (-1000.0, 1.0), 0.0),
+    "a root": (lambda x, y: where(x > 0, y * scalar.sqrt(x), 0), (-1.0, 1.0), 0.0),
+    "a root at 0": (lambda x, y: where(x > 0, y * scalar.sqrt(x), 0), (0.0, 1.0), 0.0),
+    "a root of a guard": (lambda x, y: scalar.sqrt(where(x > 0, x, 0)) * y, (-1.0, 1.0), 0.0),
+    "a power of a guard": (lambda x, y: where(x > 0, x, 0) ** 0.5 * y, (-1.0, 1.0), 0.0),
+    "a logarithm": (lambda x, y: where(x > 0, y * scalar.log(x), x * x), (-1.0, 1.0), 2.0),
+    "a quotient": (lambda x, y: where(x != 0, y / x, x * x), (0.0, 1.0), 2.0),
+    "a square": (lambda x, y: ((x - y) ** 2) ** where(y > 0, 1.0, 2.0), (1.0, 1.0), 2.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_second_derivatives_of_what_is_guarded(name):
+    function, at, expected = GUARDED[name]
+    x, y = (mg.tensor([v], dtype=mg.float64, requires_grad=True) for v in at)
+    out = F.loss(function)(x, y, reduction="sum")
+    first = mg.autograd.grad(out, [x, y], create_graph=True)
+    second = [mg.autograd.grad(d.sum(), [x, y], create_graph=True) for d in first]
+    third = [mg.autograd.grad(d.sum(), [x, y]) for row in second for d in row]
+    found = [d.item() for row in (first, *second, *third) for d in row]
+    assert np.isfinite(found).all()
+    assert second[0][0].item() == pytest.approx(expected, abs=1e-30)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1.0, 50.0, 100.0, 1000.0, 1e30])
+@pytest.mark.parametrize(
+    "name", ["huber_loss", "log_cosh_loss", "quantile_loss", "hinge_loss", "sigmoid_focal_loss"]
+)
+def test_the_derived_losses_far_out(name, size, dtype):
+    for sign, target in ((1, 0.0), (1, 1.0), (-1, 0.0), (-1, 1.0)):
+        x, y = (
+            mg.tensor([v], dtype=getattr(mg, dtype), requires_grad=True)
+            for v in (sign * size, target)
+        )
+        level = [getattr(F, name)(x, y, reduction="sum")]
+        for _ in range(3):
+            level = [d for out in level for d in mg.autograd.grad(out.sum(), [x, y],
+                                                                  create_graph=True)]  # fmt: skip
+            assert np.isfinite([d.item() for d in level]).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ...ops import op, promotion
@@ -19,7 +21,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _rows(x):
-    return reshape(x, (-1, x.shape[-1])) if x.ndim != 2 else x
+    return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])) if x.ndim != 2 else x
 
 
 @op(

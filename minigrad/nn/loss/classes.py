@@ -225,7 +225,7 @@ def nll_loss(
     positions = Tensor.wrap(run(module(y).arange, len(y)))
     y = Tensor.wrap(y, None, target.version)
     log_p = apply(_picked_from, (_classes_last(input, classes),))
-    picked = -log_p[positions, y]
+    picked = -(log_p[positions, y] if classes else log_p.sum(1))
     if weight is not None:
         picked = picked * Tensor.wrap(raw(weight[y]), None, weight.version)
     values = elementwise.where(Tensor.wrap(keep), picked, 0.0)
