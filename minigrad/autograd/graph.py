@@ -302,9 +302,11 @@ def backward(
     collected = []
     for node, g in found.items():
         tensor = node.owner and node.owner() if owners is None else owners.get(node)
-        place = None if tensor is None else tensor.node
-        if place is None:  # it is gone, or asks for no gradient any more
-            continue
+        if tensor is None:
+            continue  # it is gone
+        place = tensor.node
+        if place is None:
+            continue  # it asks for no gradient any more
         if node.op is None and place.op is not None:
             raise RuntimeError("leaf variable has been moved into the graph interior")
         if create_graph:
