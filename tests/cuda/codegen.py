@@ -37,9 +37,11 @@ def kernels(device):
         for name, rule in losses.items():
             numbers = (rule, dtype, None, "host", True, False, True)
             yield f"{name} {dtype}", device.pointwise_kernel(*numbers), ahead, 0
-    for name, numbers in (("log_cosh_loss", 0), ("quantile_loss", 1), ("sigmoid_focal_loss", 2)):
-        rule = rules.derive(name, getattr(functional, name).__wrapped__, numbers).rule
-        options = rule, F4, numbers if numbers > 1 else None, "host", True, False, True
+    of_losses = {"log_cosh_loss": (), "quantile_loss": (0.3,), "sigmoid_focal_loss": (0.3, 1.5)}
+    for name, parameters in of_losses.items():
+        loss = rules.derive(name, getattr(functional, name).__wrapped__, len(parameters))
+        numbers = len(loss.combine(*parameters) if loss.combine else parameters)
+        options = loss.rule, F4, numbers if numbers > 1 else None, "host", True, False, True
         yield f"{name} (derived) float32", device.pointwise_kernel(*options), ahead, 0
     weighted = (losses["bce_with_logits"], F4, None, "each", True, True, True)
     yield (

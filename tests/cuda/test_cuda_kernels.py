@@ -144,14 +144,15 @@ def derived(name):
 
 @dtypes
 @pytest.mark.parametrize(
-    ("name", "parameter"), [("quantile_loss", 0.3), ("sigmoid_focal_loss", (0.3, 1.5))]
+    ("name", "numbers"), [("quantile_loss", (0.3,)), ("sigmoid_focal_loss", (0.3, 1.5))]
 )
-def test_losses_from_a_scalar_function(name, parameter, dtype):
+def test_losses_from_a_scalar_function(name, numbers, dtype):
     if (name, dtype, SIMULATED) == ("sigmoid_focal_loss", "float64", False):
         pytest.skip("its power is a function's call, which the interpreter does not know")
     loss, (x, y) = derived(name), inputs("bce_with_logits", 600, dtype)
     x /= 10
-    numbers = parameter if isinstance(parameter, tuple) else (parameter,)
+    combined = loss.combine(*numbers) if loss.combine else numbers
+    parameter = combined if len(combined) > 1 else combined[0]
     expected = loss.reference(x.astype("f8"), y.astype("f8"), *numbers)
     total, values, slopes = device.run_pointwise(loss, x, y, parameter, 0.7, True, 600)
     close(values, expected[0], dtype)
