@@ -66,7 +66,7 @@ class Run:
         try:
             with mode:
                 result = function(self.m, self.names)
-        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        except (RuntimeError, IndexError, TypeError, ValueError, StopIteration) as error:
             return type(error).__name__, str(error)
         if name is not None:
             self.names[name] = result
@@ -89,6 +89,8 @@ def attempt(draw) -> None:
             return  # PyTorch may fill such memory, which is refused here
         if found[0] == "fine" and expected[1].startswith("a leaf Variable"):
             return  # it has not noticed yet that the base is in the graph; after a look it does
+        if "being modified inplace" in found[1] and expected[0] == "IndexError":
+            return  # wrong in two ways
         made = theirs.names.get(name)
         if not (made is None or made._is_view() or _reaches_leaf(made) == made.requires_grad):
             return  # PyTorch's flag is True, and no gradient arrives anywhere
@@ -100,6 +102,8 @@ def attempt(draw) -> None:
         run.do(None, lambda m, names: _backward(names, weights), True) for run in (ours, theirs)
     )
     _check(found[0] == expected[0], text, f"{found} instead of {expected}")
+    if found[0] != "fine":
+        return  # what PyTorch had collected by then stays, in an order of its own
     for name in ours.names:
         found, expected = (_gradient(run.names[name]) for run in (ours, theirs))
         _check(found == expected, text, f"{name}.grad: {found} instead of {expected}")
