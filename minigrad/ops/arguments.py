@@ -81,6 +81,8 @@ def kinds(values) -> str:
 def as_pytorch(operation, arrays, options, error) -> Exception:
     """NumPy's complaint about a call as the exception that PyTorch raises for it."""
     if not isinstance(error, ValueError):
+        if isinstance(error, TypeError) and str(error).startswith("dim: expected"):  # at_dim's own
+            return TypeError(f"{operation.name}(): {error}")
         wrong = misfit(operation.name, dict(zip(operation.options, options, strict=True)))
         if wrong is not None or not isinstance(error, TypeError):
             return wrong or error
