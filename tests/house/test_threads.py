@@ -14,7 +14,7 @@ import pytest
 
 import minigrad as mg
 from helpers import TESTS
-from helpers.threads import THREADS, together
+from helpers.threads import THREADS, together, turns
 from minigrad import scalar
 from minigrad.kernels import LOSSES, cpu
 from minigrad.kernels.cpu import threads
@@ -145,10 +145,8 @@ DRAWS = {
 @pytest.fixture
 def often():
     """Threads take turns every 10 µs, so that they meet inside short calls too."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
+    with turns(1e-5):
+        yield
 
 
 @pytest.mark.parametrize("name", DRAWS)
@@ -187,10 +185,8 @@ def test_a_state_lies_between_two_draws(often):
 @pytest.fixture
 def always():
     """Threads take turns whenever they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
+    with turns(1e-6):
+        yield
 
 
 def test_leaves_move_into_their_cells_with_all_that_they_have(always):

@@ -8,11 +8,8 @@ the same in any order.
 
 from __future__ import annotations
 
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
-
 import minigrad as mg
+from helpers.threads import together, turns
 from minigrad import nn, scalar
 
 F = nn.functional
@@ -26,28 +23,13 @@ def attempt(draw):
     seeds = [draw.randrange(1000) for _ in range(threads)]
     seeds[-1] = seeds[0]  # the same task with the same numbers twice
     alone = run(tasks, seeds, lambda work: list(map(work, range(threads))))
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(INTERVAL)
-    try:
-        together = run(tasks, seeds, lambda work: at_once(work, threads))
-    finally:
-        sys.setswitchinterval(before)
-    for (name, a), (_, b) in zip(alone, together, strict=True):
+    with turns(INTERVAL):
+        at_once = run(tasks, seeds, lambda work: together(work, threads))
+    for (name, a), (_, b) in zip(alone, at_once, strict=True):
         assert a == b, (
             f"{name}: {a} alone, {b} together\n"
             f"{threads} threads, tasks {', '.join(tasks)}, seeds {seeds}"
         )
-
-
-def at_once(work, threads):
-    barrier = Barrier(threads)
-
-    def start(k):
-        barrier.wait()
-        return work(k)
-
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(start, range(threads)))
 
 
 def run(tasks, seeds, in_threads):
